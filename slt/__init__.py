@@ -1,0 +1,67 @@
+"""Singular learning theory for neural networks: how degenerate a trained model is, with honest error.
+
+`import slt` loads none of its modules: each name brings its own at first use; `slt.analytic` needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from slt import analytic as analytic
+    from slt import errors as errors
+    from slt import plots as plots
+    from slt import toys as toys
+    from slt.api import Gradients as Gradients
+    from slt.api import estimate_llc as estimate_llc
+    from slt.checkpoints import sweep as sweep
+    from slt.estimators import Estimate as Estimate
+    from slt.estimators import llc as llc
+    from slt.posterior import LocalPosterior as LocalPosterior
+    from slt.problem import gaussian_loss as gaussian_loss
+    from slt.running import sample as sample
+    from slt.samplers import HMC as HMC
+    from slt.samplers import SGLD as SGLD
+    from slt.trace import Trace as Trace
+
+    __version__: str
+
+else:
+    _MODULES = ("analytic", "errors", "plots", "toys")
+    _NAMES = {
+        "Estimate": "slt.estimators",
+        "Gradients": "slt.api",
+        "HMC": "slt.samplers",
+        "LocalPosterior": "slt.posterior",
+        "SGLD": "slt.samplers",
+        "Trace": "slt.trace",
+        "estimate_llc": "slt.api",
+        "gaussian_loss": "slt.problem",
+        "llc": "slt.estimators",
+        "sample": "slt.running",
+        "sweep": "slt.checkpoints",
+    }
+    __all__ = [*_MODULES, *_NAMES]
+
+    def __getattr__(name: str) -> object:
+        """Import what `name` stands for, once."""
+        if name in _MODULES:
+            value = _import(f"slt.{name}")
+        elif name in _NAMES:
+            value = getattr(_import(_NAMES[name]), name)
+        elif name == "__version__":
+            value = import_module("importlib.metadata").version("slt-torch")
+        else:
+            raise AttributeError(f"module 'slt' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """List the public names, loaded or not."""
+        return sorted([*__all__, "__version__"])
+
+    def _import(module: str) -> object:
+        """Import a module; an AttributeError inside it must not read as a name that slt does not have."""
+        try:
+            return import_module(module)
+        except AttributeError as error:
+            raise ImportError(f"{module} cannot be imported: {error}") from error

@@ -1,0 +1,155 @@
+"""How well (chain, draw) arrays know their mean: ArviZ's diagnostics, drift and block means, on plain arrays.
+
+Every function takes an array of shape (chains, draws) of finite numbers, and gives nan where it cannot say:
+fewer than `MIN_DRAWS` draws, or a constant array (it has moved nowhere, so nothing is known of its spread).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+MIN_DRAWS = 4
+"""ArviZ splits each chain in two and needs two draws in each half."""
+
+MIN_CHAINS_TO_COMPARE = 4
+"""With fewer, the spread of the chains' means is itself known too badly (one or two degrees of freedom)."""
+
+
+def ess(x: Array) -> float:
+    """Effective sample size of the mean: the number of independent draws that would know it as well.
+
+    Chains that disagree lower it, since the variance between them enters (Vehtari et al., 2021).
+
+    Args:
+        x: Shape (chains, draws).
+
+    Returns:
+        A number of draws, or nan below `MIN_DRAWS` draws and for a constant array.
+    """
+    if not _can_say(x):
+        return np.nan
+    import arviz as az
+
+    return float(az.ess(_standardized(x), method="mean"))
+
+
+def mcse(x: Array) -> float:
+    """Monte Carlo standard error of the mean: standard deviation / sqrt(ess).
+
+    Args:
+        x: Shape (chains, draws).
+
+    Returns:
+        An error in the units of `x`, or nan below `MIN_DRAWS` draws and for a constant array.
+    """
+    if not _can_say(x):
+        return np.nan
+    import arviz as az
+
+    return float(az.mcse(_standardized(x), method="mean")) * float(np.std(x))
+
+
+def rhat(x: Array) -> float:
+    """Rank-normalized split R-hat (Vehtari et al., 2021): 1 if the halves of all chains agree.
+
+    A single chain is compared with itself: its halves are taken as two chains, so its quarters must agree.
+
+    Args:
+        x: Shape (chains, draws).
+
+    Returns:
+        R-hat, or nan below `MIN_DRAWS` draws (twice as many for a single chain) and for a constant array.
+    """
+    if len(x) == 1:
+        half = x.shape[1] // 2
+        x = np.stack([x[0, :half], x[0, x.shape[1] - half :]])
+    if not _can_say(x):
+        return np.nan
+    import arviz as az
+
+    # chains that each stand still at another point divide by a variance of zero: R-hat is inf, and rightly
+    with np.errstate(divide="ignore"):
+        return float(az.rhat(_standardized(x)))
+
+
+class Drift(NamedTuple):
+    """How far early draws lie from late ones, and what it does to the mean."""
+
+    errors: float
+    """Difference of the late and the early mean in standard errors; nan where no error can be had."""
+    shift: float
+    """Mean of the last half minus mean of all draws, in the units of the draws."""
+
+
+def drift(x: Array) -> Drift:
+    """Compare the last half of the draws with the first tenth and with the first third (after Geweke, 1992).
+
+    The tenth sees a short approach, the third a long one; the larger difference counts. The error of the early
+    mean is taken from the late draws, since an approach would inflate its own. It is raised to what the spread of
+    the differences over chains says: in short chains the first error is too small.
+
+    Args:
+        x: Shape (chains, draws).
+
+    Returns:
+        The drift, or nan in both fields where the last half has no standard error.
+    """
+    draws = x.shape[1]
+    late = x[:, draws - draws // 2 :]
+    error = mcse(late)
+    if np.isnan(error):
+        return Drift(np.nan, np.nan)
+    found = []
+    for early in (x[:, : -(-draws // 10)], x[:, : -(-draws // 3)]):
+        moved = late.mean(axis=1) - early.mean(axis=1)
+        joint = np.fmax(error * np.sqrt(1 + late.shape[1] / early.shape[1]), between_chains(moved[:, None]))
+        found.append(float(moved.mean() / joint))
+    return Drift(errors=max(found, key=abs), shift=float(late.mean() - x.mean()))
+
+
+def between_chains(x: Array) -> float:
+    """Standard error of the mean from the spread of the chains' means alone.
+
+    Args:
+        x: Shape (chains, draws).
+
+    Returns:
+        An error in the units of `x`, or nan below `MIN_CHAINS_TO_COMPARE` chains.
+    """
+    if len(x) < MIN_CHAINS_TO_COMPARE:
+        return np.nan
+    return float(x.mean(axis=1).std(ddof=1) / np.sqrt(len(x)))
+
+
+def block_means(x: Array, blocks: int) -> Array:
+    """Means over about `blocks` consecutive stretches of each chain, of equal length.
+
+    Draws that do not fill a stretch are left out at the start of the chain, nearest to where it began.
+
+    Args:
+        x: Shape (chains, draws).
+        blocks: How many are wanted; there are up to twice as many, or one for each draw if draws are fewer.
+
+    Returns:
+        Shape (chains, blocks).
+
+    >>> block_means(np.arange(7.0)[None], 3)
+    array([[1.5, 3.5, 5.5]])
+    """
+    chains, draws = x.shape
+    length = max(draws // blocks, 1)
+    count = draws // length
+    return x[:, draws - count * length :].reshape(chains, count, length).mean(axis=2)
+
+
+def _can_say(x: Array) -> bool:
+    return x.shape[0] >= 1 and x.shape[1] >= MIN_DRAWS and bool(np.ptp(x) > 0)
+
+
+def _standardized(x: Array) -> Array:
+    # ArviZ takes anything that varies by less than 1e-15 for a constant, whatever its units
+    x = np.asarray(x, dtype=float)
+    return (x - x.mean()) / x.std()

@@ -1,0 +1,89 @@
+"""Losses that are sums of squares in suitable coordinates: regular models, and those with flat directions."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from slt.analytic.checks import integer
+from slt.analytic.entry import Entry
+from slt.errors import InputError
+
+_SOURCE = "Laplace's method; Watanabe (2009), Algebraic Geometry and Statistical Learning Theory"
+
+
+def regular(dimension: int) -> Entry:
+    """A regular model: the Hessian of K at its isolated zero is positive definite, and the RLCT is d/2.
+
+    Args:
+        dimension: The number d of parameters, 0 or more.
+
+    Returns:
+        d/2 with multiplicity 1 (Laplace's method; Watanabe, 2009).
+
+    Raises:
+        InputError: If `dimension` is not an integer >= 0.
+
+    >>> regular(3)
+    Entry(value=3/2, multiplicity=1, family='regular model', dimension=3)
+    """
+    d = integer("dimension", dimension, 0)
+    return Entry(
+        value=Fraction(d, 2),
+        multiplicity=1,
+        family="regular model",
+        parameters={"dimension": d},
+        K="K(w) with K(w*) = 0 and a positive definite Hessian at w*",
+        source=_SOURCE,
+        conditions="the prior is positive and continuous at w*",
+    )
+
+
+def quadratic(curvatures: int | Sequence[float]) -> Entry:
+    """The quadratic loss K(w) = 1/2 sum_i h_i w_i^2, whose RLCT is half the number of nonzero h_i.
+
+    The same holds near w* whenever the zeros of K form a smooth manifold whose codimension is the rank of the
+    Hessian ("minimally singular").
+
+    Args:
+        curvatures: h_i >= 0, shape (d,), in nats per squared parameter unit. An int d means d ones.
+
+    Returns:
+        rank/2 with multiplicity 1 (Laplace's method in the curved directions; Watanabe, 2009).
+
+    Raises:
+        InputError: If `curvatures` is neither an integer >= 1 nor a nonempty sequence of finite numbers >= 0.
+
+    >>> quadratic([4.0, 1.0, 0.0]).value
+    Fraction(1, 1)
+    """
+    h = as_curvatures(curvatures)
+    return Entry(
+        value=Fraction(sum(x > 0 for x in h), 2),
+        multiplicity=1,
+        family="quadratic",
+        parameters={"curvatures": h},
+        K="1/2 sum_i h_i w_i^2",
+        source=_SOURCE,
+        conditions="the prior is positive and continuous at w* = 0",
+    )
+
+
+def as_curvatures(curvatures: int | Sequence[float]) -> tuple[float, ...]:
+    """Return the curvatures h_i as a tuple of floats; an int d means d ones.
+
+    Raises:
+        InputError: If `curvatures` is neither an integer >= 1 nor a nonempty sequence of finite numbers >= 0.
+    """
+    if np.ndim(curvatures) == 0:
+        return (1.0,) * integer("curvatures, if not a sequence,", curvatures, 1)
+    try:
+        h = np.asarray(curvatures, dtype=np.float64)
+    except (TypeError, ValueError) as failure:
+        raise InputError(f"curvatures must be numbers, got {curvatures!r}.") from failure
+    if h.ndim != 1 or h.size == 0:
+        raise InputError(f"curvatures must be a nonempty sequence of numbers, got shape {h.shape}.")
+    if not (np.isfinite(h) & (h >= 0)).all():
+        bad = int(np.flatnonzero(~(np.isfinite(h) & (h >= 0)))[0])
+        raise InputError(f"curvatures must be finite and >= 0, got {h[bad]} at position {bad}.")
+    return tuple(h.tolist())

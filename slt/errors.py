@@ -1,0 +1,85 @@
+"""The exceptions that slt raises on purpose.
+
+::
+
+    SltError
+    |-- InputError (ValueError)          what was handed over cannot be used; raised before any work
+    |   |-- DataError                    the data: empty, not finite, of unknown size, random
+    |   |-- LossError                    the loss: wrong shape, not finite, random, blind to the model
+    |   |-- ParametersError              which parameters move: none, unknown, an empty mask
+    |   |-- SettingsError                a number outside its range: nbeta, localization, draws, ...
+    |   `-- CheckpointError              a checkpoint file: missing, mismatched, not plain weights
+    |-- VectorizationError               this model or loss cannot run all chains in one call
+    |-- TraceFileError                   a saved trace: missing, truncated, of another format
+    |-- NoDrawsError                     there is no draw of a living chain to estimate from
+    |-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
+    `-- Interrupted (KeyboardInterrupt)  Ctrl-C during sampling; carries what was drawn
+"""
+
+from typing import Any
+
+
+class SltError(Exception):
+    """Base of every exception that slt raises on purpose."""
+
+
+class InputError(SltError, ValueError):
+    """What was handed over cannot be used; raised before any work starts."""
+
+
+class DataError(InputError):
+    """The data are empty, not finite, of unknown size, or random."""
+
+
+class LossError(InputError):
+    """The loss has the wrong shape, is not finite, is random, or ignores the model."""
+
+
+class ParametersError(InputError):
+    """The choice of moving parameters is empty or names what the model does not have."""
+
+
+class SettingsError(InputError):
+    """A setting lies outside its range."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint file is missing, does not fit the model, or is not plain weights."""
+
+
+class VectorizationError(SltError):
+    """This model or loss cannot run all chains in one call; ``chain_method="in_place"`` can."""
+
+
+class TraceFileError(SltError):
+    """A saved trace is missing, truncated, or of a format that this version does not read."""
+
+
+class NoDrawsError(SltError):
+    """There is no draw of a living chain to estimate from."""
+
+
+class UnreliableEstimateError(SltError):
+    """An estimate was required to be reliable and its verdict names problems.
+
+    Attributes:
+        estimate: The refused estimate, whole.
+    """
+
+    def __init__(self, message: str, estimate: Any) -> None:
+        """Keep the estimate beside the message."""
+        super().__init__(message)
+        self.estimate = estimate
+
+
+class Interrupted(SltError, KeyboardInterrupt):
+    """Sampling was interrupted.
+
+    Attributes:
+        trace: The draws made so far, or None if warmup had not ended.
+    """
+
+    def __init__(self, message: str, trace: Any) -> None:
+        """Keep the trace beside the message."""
+        super().__init__(message)
+        self.trace = trace

@@ -1,0 +1,201 @@
+"""The checks behind a verdict, one function each, and all their thresholds.
+
+Each function takes numbers and gives a `Verdict` that holds at most one finding. A number that is nan
+because it could not be had is passed over here: too few draws, the cause of it, is a problem of its own.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slt._statistics import Drift
+from slt.estimators.verdict import Finding, Problem, Verdict
+
+Array = NDArray[np.floating]
+
+# A chain that explores varies like the others; sampling alone does not make spreads differ tenfold.
+FROZEN_SPREAD = 0.1
+# Samplers aim at acceptances of 0.6 to 0.95; below this a chain stands still most of the time.
+FROZEN_ACCEPTANCE = 0.1
+# Looser than the 1.01 asked of published posteriors; passed by halves of a chain worth ten draws and more.
+RHAT = 1.05
+# Both must hold: the first keeps false alarms rare, the second lets pass what is certain but does not matter.
+DRIFT_ERRORS = 4.0
+DRIFT_SHARE = 0.02
+# A bias that an error bar cannot show; the note is where it begins to matter beside a good run's error.
+STEP_BIAS_PROBLEM = 0.05
+STEP_BIAS_NOTE = 0.02
+# How far below L(w*) the chains came, as a share of the estimate, which is too low by at least that much.
+DEPTH_PROBLEM = 0.05
+DEPTH_NOTE = 0.005
+# An llc is never negative; beyond this many errors below zero it is not noise.
+NEGATIVE_ERRORS = 3.0
+# s = d log llc / d log localization: at -0.5 twice the localization takes 29 % off the value, at -0.2 13 %.
+SENSITIVITY_PROBLEM = 0.5
+SENSITIVITY_NOTE = 0.2
+# So many errors of s are granted before it is held against the estimate.
+SENSITIVITY_ERRORS = 2.0
+# With fewer the error itself is uncertain by more than a seventh, and R-hat and drift are blind.
+ESS = 100.0
+# Both must hold: the forms differ a little at any finite nbeta, and long runs see it.
+FORMS_ERRORS = 4.0
+FORMS_SHARE = 0.1
+
+
+def judge_living(living: NDArray[np.bool_]) -> Verdict:
+    """NON_FINITE_CHAIN if any chain was excluded."""
+    if living.all():
+        return Verdict()
+    return _problem(Problem.NON_FINITE_CHAIN, f"{_share(np.flatnonzero(~living), len(living))}.")
+
+
+def judge_movement(chains: NDArray[np.integer], excess: Array, distance: Array | None) -> Verdict:
+    """FROZEN_CHAIN if a living chain stands still, or varies far less than the others.
+
+    Args:
+        chains: Numbers of the living chains, for the text.
+        excess: Their excess, (living, draws).
+        distance: Their distance from w*, (living, draws); it shows a standstill that batch noise hides.
+
+    Returns:
+        The finding, if any.
+    """
+    spread = excess.std(axis=1)
+    frozen = (np.ptp(excess, axis=1) == 0) | (spread < FROZEN_SPREAD * np.median(spread))
+    if distance is not None:
+        frozen |= np.ptp(distance, axis=1) == 0
+    if not frozen.any():
+        return Verdict()
+    return _problem(Problem.FROZEN_CHAIN, f"{_share(chains[frozen], len(chains))}.")
+
+
+def judge_acceptance(chains: NDArray[np.integer], acceptance: Array) -> Verdict:
+    """FROZEN_CHAIN if a living chain rejects nearly every step.
+
+    Args:
+        chains: Numbers of the living chains, for the text.
+        acceptance: Their mean acceptance, (living,).
+
+    Returns:
+        The finding, if any.
+    """
+    frozen = ~(acceptance >= FROZEN_ACCEPTANCE)
+    if not frozen.any():
+        return Verdict()
+    return _problem(
+        Problem.FROZEN_CHAIN,
+        f"{_share(chains[frozen], len(chains))}; the mean acceptance is down to {acceptance.min():.2g}.",
+    )
+
+
+def judge_convergence(rhat: float) -> Verdict:
+    """NOT_CONVERGED if R-hat is above `RHAT`."""
+    if not rhat > RHAT:
+        return Verdict()
+    return _problem(Problem.NOT_CONVERGED, f"R-hat is {rhat:.3g}, above {RHAT}.")
+
+
+def judge_drift(drift: Drift, value: float) -> Verdict:
+    """DRIFT if late draws differ from early ones for certain, and by what matters to the value."""
+    if not (abs(drift.errors) > DRIFT_ERRORS and abs(drift.shift) > DRIFT_SHARE * abs(value)):
+        return Verdict()
+    return _problem(
+        Problem.DRIFT,
+        f"The last half of the draws gives {drift.shift:+.3g} against all of them, and differs from the "
+        f"early ones by {abs(drift.errors):.1f} standard errors.",
+    )
+
+
+def judge_step_bias(bias: float, value: float) -> Verdict:
+    """STEP_BIAS by the share that the bias has in the value; a problem too if that is no number."""
+    share = abs(bias / value) if value else np.inf
+    if share <= STEP_BIAS_NOTE:
+        return Verdict()
+    finding = Finding(Problem.STEP_BIAS, f"By about {bias:+.3g} in {value:.4g}, which is {100 * share:.1f} %.")
+    return Verdict(notes=(finding,)) if share <= STEP_BIAS_PROBLEM else Verdict(problems=(finding,))
+
+
+def judge_center(depth: float, rounding: float, value: float, mcse: float, nbeta: float) -> Verdict:
+    """NOT_A_MINIMUM if the chains came below L(w*) by more than rounding, or the value is below zero.
+
+    Args:
+        depth: nbeta times how far below L(w*) the chains came at least; 0 if they did not.
+        rounding: nbeta times what rounding of the losses alone may do.
+        value: The estimate; its error is `mcse`.
+        mcse: See `value`.
+        nbeta: Inverse temperature times n, in 1/nats.
+
+    Returns:
+        The finding, if any: a problem or a note by its share of the value.
+    """
+    below_zero = value < -rounding and not value >= -NEGATIVE_ERRORS * mcse
+    if below_zero:
+        depth = max(depth, -value)
+    share = depth / value if value > 0 else np.inf
+    if not below_zero and not (depth > rounding and share > DEPTH_NOTE):
+        return Verdict()
+    finding = Finding(
+        Problem.NOT_A_MINIMUM,
+        f"Lower by at least {depth / nbeta:.3g} nats, which lowers the estimate by {depth:.3g}.",
+    )
+    return Verdict(problems=(finding,)) if share > DEPTH_PROBLEM else Verdict(notes=(finding,))
+
+
+def judge_localization(sensitivity: float, mcse: float) -> Verdict:
+    """LOCALIZATION_DECIDES by the part of the sensitivity that is beyond its error."""
+    beyond = abs(sensitivity) - SENSITIVITY_ERRORS * mcse
+    if not beyond > SENSITIVITY_NOTE:
+        return Verdict()
+    finding = Finding(
+        Problem.LOCALIZATION_DECIDES,
+        f"d log(llc) / d log(localization) is {sensitivity:.2f} +- {mcse:.1g}: twice the localization would "
+        f"change the estimate by about {2**sensitivity - 1:+.0%}.",
+    )
+    return Verdict(problems=(finding,)) if beyond > SENSITIVITY_PROBLEM else Verdict(notes=(finding,))
+
+
+def judge_localization_zero(zero: bool) -> Verdict:
+    """LOCALIZATION_ZERO if every precision is 0."""
+    return _problem(Problem.LOCALIZATION_ZERO, "Every precision is 0.") if zero else Verdict()
+
+
+def judge_draws(ess: float, draws: int, chains: int) -> Verdict:
+    """TOO_FEW_DRAWS if the effective sample size is below `ESS`, or could not be had."""
+    if ess >= ESS:
+        return Verdict()
+    worth = "an unknown number of" if np.isnan(ess) else f"{ess:.0f}"
+    return _problem(
+        Problem.TOO_FEW_DRAWS,
+        f"{_counted(draws, 'draw')} of {_counted(chains, 'chain')} are worth {worth} independent ones, of at "
+        f"least {ESS:.0f}.",
+    )
+
+
+def judge_forms(value: float, mcse: float, variance_value: float, variance_mcse: float) -> Verdict:
+    """FORMS_DISAGREE if mean and variance form differ beyond their errors and by a share that matters."""
+    gap = abs(value - variance_value)
+    # the two are positively correlated, so the joint error of independent ones errs on the quiet side
+    certain = gap > FORMS_ERRORS * np.hypot(mcse, variance_mcse)
+    if not (certain and gap > FORMS_SHARE * abs(value)):
+        return Verdict()
+    detail = f"{value:.4g} +- {mcse:.2g} and {variance_value:.4g} +- {variance_mcse:.2g}."
+    return Verdict(notes=(Finding(Problem.FORMS_DISAGREE, detail),))
+
+
+def judge_records(missing: list[str]) -> Verdict:
+    """NOT_JUDGED if the trace lacks arrays that a check needs."""
+    if not missing:
+        return Verdict()
+    return Verdict(notes=(Finding(Problem.NOT_JUDGED, f"The trace has no {', no '.join(missing)}."),))
+
+
+def _problem(kind: Problem, detail: str) -> Verdict:
+    return Verdict(problems=(Finding(kind, detail),))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _share(numbers: NDArray[np.integer], total: int) -> str:
+    shown = ", ".join(map(str, numbers[:8].tolist())) + (", ..." if len(numbers) > 8 else "")
+    return f"{len(numbers)} of {_counted(total, 'chain')}, by number {shown}"

@@ -1,0 +1,121 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from slt.errors import SettingsError, UnreliableEstimateError
+from slt.estimators import Finding, Problem, Verdict, llc
+
+BAD = Verdict(problems=(Finding(Problem.NOT_CONVERGED, "R-hat is 1.3."),))
+
+
+@pytest.fixture(scope="module")
+def estimate(make_trace):
+    trace = make_trace(
+        np.random.default_rng(0).gamma(3.0, size=(4, 1000)),
+        sampler="HMC(step_size=AUTO)",
+        thin=1,
+        warmup=500,
+        seed=3,
+        batch_size=None,
+        localization_rule="isotropic",
+        loss="cross-entropy in nats",
+        versions={"slt": "0.1", "torch": "2.13"},
+        notes=["fc.bias is zero at w*"],
+    )
+    return llc(trace)
+
+
+@pytest.mark.parametrize("prob", [0.5, 0.95, 0.999])
+def test_interval_is_students_with_a_quarter_of_ess(estimate, prob):
+    low, high = estimate.interval(prob)
+    expected = t.interval(prob, estimate.ess / 4, estimate.value, estimate.mcse)
+    assert (low, high) == pytest.approx(expected)
+
+
+def test_interval_of_very_few_draws_is_as_wide_as_one_degree_allows(estimate):
+    low, high = replace(estimate, ess=1.5).interval()
+    assert high - low == pytest.approx(2 * 12.706 * estimate.mcse, rel=1e-3)
+
+
+def test_interval_without_error_is_nan(estimate):
+    assert np.isnan(replace(estimate, ess=np.nan, mcse=np.nan).interval()).all()
+
+
+@pytest.mark.parametrize("prob", [0.0, 1.0, 95, np.nan])
+def test_probability_is_checked(estimate, prob):
+    with pytest.raises(SettingsError, match="prob must be between 0 and 1, got"):
+        estimate.interval(prob)
+
+
+def test_require_passes_a_reliable_estimate_on(estimate):
+    assert estimate.require() is estimate
+
+
+def test_require_refuses_with_the_estimate_and_the_problems_inside(estimate):
+    bad = replace(estimate, verdict=BAD)
+    with pytest.raises(UnreliableEstimateError, match=re.escape(str(BAD.problems[0]))) as caught:
+        bad.require()
+    assert caught.value.estimate is bad
+    assert str(caught.value).startswith(f"llc {bad.value:.3f}")
+
+
+def test_text_tells_value_verdict_and_circumstances(estimate):
+    text = str(estimate)
+    low, high = estimate.interval()
+    first, *rest = text.splitlines()
+    assert first == f"llc {estimate.value:.3f} +- {estimate.mcse:.3f} (95 % interval {low:.3f} to {high:.3f})"
+    assert rest[0] == "verdict: reliable"
+    for expected in (
+        "note: fc.bias is zero at w*",
+        "variance form",
+        "n 1000, nbeta 100, localization 1 (isotropic), 6 moving parameters",
+        "HMC(step_size=AUTO), all data in each step; 4 chains x 1000 draws, thin 1, warmup 500, seed 3",
+        "loss: cross-entropy in nats",
+        "versions: slt 0.1, torch 2.13",
+    ):
+        assert expected in text
+    assert repr(estimate) == text
+
+
+def test_text_of_an_unreliable_estimate_says_what_to_do(estimate):
+    text = str(replace(estimate, verdict=BAD))
+    assert "verdict: not reliable" in text
+    assert Problem.NOT_CONVERGED.remedy in text
+
+
+def test_text_shows_step_size_batch_and_localization_by_tensor(make_trace):
+    energy = np.random.default_rng(0).gamma(3.0, size=(4, 1000))
+    trace = make_trace(
+        energy,
+        full_data=False,
+        unadjusted=True,
+        batch_size=64,
+        localization={"a": 0.5, "b": 20.0},
+        localization_rule="auto",
+        constants={"tuning_step_size": (("chain",), np.array([1e-4, 2e-4, 2e-4, 1e-4]))},
+    )
+    text = str(llc(trace))
+    assert "step sizes 0.0001 to 0.0002, minibatches of 64" in text
+    assert "localization 0.5 to 20 (auto)" in text
+    assert "variance form: not given" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "mcse", "shown"),
+    [
+        (4.91234, 0.0213, "4.912 +- 0.021"),
+        (373.4, 12.0, "373 +- 12"),
+        (0.0012345, 0.000098, "0.001234 +- 0.000098"),
+        (5.0, np.nan, "5.0000 +- nan"),
+    ],
+)
+def test_two_digits_of_the_error_are_shown(estimate, value, mcse, shown):
+    assert f"llc {shown} (" in str(replace(estimate, value=value, mcse=mcse))
+
+
+def test_html_is_the_same_text_escaped(estimate):
+    bad = replace(estimate, verdict=Verdict(notes=(Finding(Problem.REMARK, "<b>&"),)))
+    assert "&lt;b&gt;&amp;" in bad._repr_html_()

@@ -1,0 +1,168 @@
+"""Each check at its thresholds, on bare numbers; on whole traces in test_llc.py."""
+
+import numpy as np
+import pytest
+
+from slt._statistics import Drift
+from slt.estimators import Problem, Verdict, judges
+
+NAN, INF = np.nan, np.inf
+
+
+def outcome(verdict):
+    """Read a verdict as "problem", "note" or None, and check that it holds at most one finding."""
+    assert isinstance(verdict, Verdict)
+    assert len(verdict.problems) + len(verdict.notes) <= 1
+    return "problem" if verdict.problems else "note" if verdict.notes else None
+
+
+def kind(verdict):
+    return (verdict.problems + verdict.notes)[0].kind
+
+
+def detail(verdict):
+    return (verdict.problems + verdict.notes)[0].detail
+
+
+def test_excluded_chains_are_counted_and_named():
+    assert outcome(judges.judge_living(np.ones(3, bool))) is None
+    verdict = judges.judge_living(np.array([True, False, True, False]))
+    assert outcome(verdict) == "problem"
+    assert kind(verdict) is Problem.NON_FINITE_CHAIN
+    assert detail(verdict) == "2 of 4 chains, by number 1, 3."
+
+
+def frozen(change, distance=None):
+    excess = np.random.default_rng(0).gamma(1.0, size=(4, 200))
+    change(excess)
+    return judges.judge_movement(np.array([0, 2, 3, 5]), excess, distance)
+
+
+def test_chains_that_move_alike_are_not_frozen():
+    assert outcome(frozen(lambda x: None)) is None
+    assert outcome(frozen(lambda x: x.__imul__([[1], [1], [1], [0.2]]))) is None
+
+
+def test_a_chain_that_stands_still_or_nearly_is_frozen():
+    still = frozen(lambda x: x[1].fill(0.7))
+    assert (outcome(still), kind(still)) == ("problem", Problem.FROZEN_CHAIN)
+    assert detail(still) == "1 of 4 chains, by number 2."
+    assert outcome(frozen(lambda x: x.__imul__([[1], [1], [1], [0.05]]))) == "problem"
+
+
+def test_all_chains_standing_still_are_frozen():
+    assert detail(frozen(lambda x: x.fill(0.0))).startswith("4 of 4")
+
+
+def test_distance_shows_a_standstill_that_batch_noise_hides():
+    distance = np.random.default_rng(1).random((4, 200))
+    assert outcome(frozen(lambda x: None, distance)) is None
+    distance[3] = 0.4
+    assert detail(frozen(lambda x: None, distance)) == "1 of 4 chains, by number 5."
+
+
+@pytest.mark.parametrize(("acceptance", "expected"), [(0.11, None), (0.09, "problem"), (NAN, "problem")])
+def test_low_acceptance_is_frozen(acceptance, expected):
+    verdict = judges.judge_acceptance(np.arange(2), np.array([0.8, acceptance]))
+    assert outcome(verdict) == expected
+
+
+@pytest.mark.parametrize(("rhat", "expected"), [(1.0, None), (1.049, None), (1.06, "problem"), (INF, "problem")])
+def test_convergence(rhat, expected):
+    assert outcome(judges.judge_convergence(rhat)) == expected
+
+
+@pytest.mark.parametrize(
+    ("drift", "expected"),
+    [
+        (Drift(errors=4.5, shift=0.3), "problem"),
+        (Drift(errors=-4.5, shift=-0.3), "problem"),
+        (Drift(errors=3.5, shift=0.3), None),  # not certain
+        (Drift(errors=9.0, shift=0.1), None),  # certain, and of no weight in 10
+        (Drift(errors=NAN, shift=NAN), None),
+    ],
+)
+@pytest.mark.parametrize("value", [10.0, -10.0])
+def test_drift(drift, value, expected):
+    assert outcome(judges.judge_drift(drift, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("bias", "expected"),
+    [(0.19, None), (-0.19, None), (0.21, "note"), (-0.21, "note"), (0.51, "problem"), (NAN, "problem")],
+)
+@pytest.mark.parametrize("value", [10.0, -10.0])
+def test_step_bias(bias, value, expected):
+    assert outcome(judges.judge_step_bias(bias, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("depth", "rounding", "value", "mcse", "expected"),
+    [
+        (0.0, 0.0, 10.0, 0.1, None),
+        (0.04, 0.0, 10.0, 0.1, None),
+        (0.06, 0.0, 10.0, 0.1, "note"),
+        (0.06, 0.07, 10.0, 0.1, None),  # may all be rounding
+        (0.51, 0.0, 10.0, 0.1, "problem"),
+        (0.51, 0.6, 10.0, 0.1, None),
+        (0.0, 0.0, -0.2, 0.1, None),  # below zero within its error
+        (0.0, 0.0, -0.4, 0.1, "problem"),
+        (0.0, 0.5, -0.4, 0.1, None),
+        (0.0, 0.0, -0.4, NAN, "problem"),
+        (0.1, 0.0, -0.2, 0.1, "problem"),
+        (0.0, 0.0, 0.0, NAN, None),  # nothing moved: another check says so
+    ],
+)
+def test_center(depth, rounding, value, mcse, expected):
+    assert outcome(judges.judge_center(depth, rounding, value, mcse, nbeta=100.0)) == expected
+
+
+def test_center_says_how_much_lower():
+    assert detail(judges.judge_center(2.5, 0.0, 10.0, 0.1, nbeta=100.0)).startswith("Lower by at least 0.025 nats")
+    assert "lowers the estimate by 373" in detail(judges.judge_center(0.0, 0.0, -373.0, 1.0, nbeta=100.0))
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "mcse", "expected"),
+    [
+        (-0.19, 0.0, None),
+        (-0.29, 0.05, None),  # 0.2 is within two errors
+        (-0.31, 0.05, "note"),
+        (0.31, 0.05, "note"),
+        (-0.59, 0.05, "note"),
+        (-0.61, 0.05, "problem"),
+        (-9.0, 5.0, None),
+        (-9.0, NAN, None),
+    ],
+)
+def test_localization(sensitivity, mcse, expected):
+    assert outcome(judges.judge_localization(sensitivity, mcse)) == expected
+
+
+def test_localization_says_what_twice_the_localization_does():
+    assert "by about -50%" in detail(judges.judge_localization(-1.0, 0.01))
+
+
+@pytest.mark.parametrize(("zero", "expected"), [(True, "problem"), (False, None)])
+def test_localization_zero(zero, expected):
+    assert outcome(judges.judge_localization_zero(zero)) == expected
+
+
+@pytest.mark.parametrize(("ess", "expected"), [(101.0, None), (99.0, "problem"), (NAN, "problem")])
+def test_draws(ess, expected):
+    assert outcome(judges.judge_draws(ess, 1000, 4)) == expected
+
+
+@pytest.mark.parametrize(
+    ("variance_value", "variance_mcse", "expected"),
+    [(10.9, 0.1, None), (12.0, 0.3, "note"), (8.0, 0.3, "note"), (12.0, 0.6, None), (12.0, NAN, None)],
+)
+def test_forms(variance_value, variance_mcse, expected):
+    assert outcome(judges.judge_forms(10.0, 0.1, variance_value, variance_mcse)) == expected
+
+
+def test_checks_that_could_not_be_made_are_a_note():
+    assert outcome(judges.judge_records([])) is None
+    verdict = judges.judge_records(["surplus", "distance"])
+    assert (outcome(verdict), kind(verdict)) == ("note", Problem.NOT_JUDGED)
+    assert detail(verdict) == "The trace has no surplus, no distance."
