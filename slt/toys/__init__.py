@@ -1,0 +1,17 @@
+"""Torch models at a known minimum, beside their exact learning coefficient: the bench for every estimator.
+
+A toy's loss is its population loss K(w), the same for every row of its data:
+
+>>> from slt import toys
+>>> toy = toys.quadratic([4.0, 1.0, 0.0])
+>>> toy.loss(toy.model, toy.data).item(), toy.exact.value
+(0.0, Fraction(1, 1))
+"""
+
+from slt.toys.crossings import normal_crossing
+from slt.toys.linear_networks import DeepLinear, deep_linear
+from slt.toys.potentials import Potential, from_potential
+from slt.toys.quadratics import quadratic
+from slt.toys.toy import Toy
+
+__all__ = ["DeepLinear", "Potential", "Toy", "deep_linear", "from_potential", "normal_crossing", "quadratic"]
