@@ -1,0 +1,42 @@
+"""Parameter dictionaries with a leading chain axis, and the few sums taken over them."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+Params = dict[str, Tensor]
+"""Moving parameters of several chains: every leaf has shape (chains, entries)."""
+
+
+def clone(params: Params) -> Params:
+    """Copy every leaf."""
+    return {name: leaf.clone() for name, leaf in params.items()}
+
+
+def chains_of(params: Params) -> int:
+    """Return the length of the chain axis."""
+    return next(iter(params.values())).shape[0]
+
+
+def per_chain(values: Tensor, leaf: Tensor) -> Tensor:
+    """Shape one number a chain, (chains,), so that it multiplies `leaf`, in the leaf's dtype."""
+    return values.to(leaf).unsqueeze(1)
+
+
+def inner(a: Params, b: Params, weight: Mapping[str, Tensor] | None = None) -> Tensor:
+    """Return sum_i weight_i a_i b_i of every chain, (chains,), accumulated in float64."""
+    total = None
+    for name, leaf in a.items():
+        product = leaf * b[name]
+        if weight is not None:
+            product = product * weight[name]
+        part = product.sum(dim=1, dtype=torch.float64)
+        total = part if total is None else total + part
+    assert total is not None, "a parameter tree has at least one leaf"
+    return total
+
+
+def where(keep: Tensor, a: Params, b: Params) -> Params:
+    """Choose chain by chain: `a` where `keep` (chains,), else `b`."""
+    return {name: torch.where(keep.unsqueeze(1), leaf, b[name]) for name, leaf in a.items()}

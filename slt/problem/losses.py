@@ -1,0 +1,173 @@
+"""Losses in nats: the ready ones by name, and the user's own."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor
+from torch.nn import functional
+
+from slt.errors import LossError
+from slt.problem.data import Batch
+
+LossFunction = Callable[[Any, Batch], Tensor]
+"""loss(model, batch) -> per-example losses (batch,) or their mean, in nats."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss and the convention under which its numbers are to be read."""
+
+    function: LossFunction
+    convention: str
+
+    def __call__(self, model: Any, batch: Batch) -> Tensor:
+        """Evaluate the loss of a model on a batch."""
+        return self.function(model, batch)
+
+
+def cross_entropy(model: Any, batch: Batch) -> Tensor:
+    """Return -log softmax(model(x))[y] of each example; positions beyond the batch are averaged."""
+    x, y = _pair(batch, "cross_entropy")
+    logits = _logits(model(x))
+    each = functional.cross_entropy(logits, y, reduction="none")
+    return each if each.ndim <= 1 else each.flatten(1).mean(1)
+
+
+def mse(model: Any, batch: Batch) -> Tensor:
+    """Return |model(x) - y|^2 of each example, summed over outputs: a Gaussian NLL at variance 1/2."""
+    x, y = _pair(batch, "mse")
+    return _squares(model(x), y)
+
+
+def gaussian_loss(noise_scale: float = 1.0) -> Loss:
+    """Gaussian negative log-likelihood at a known noise scale s, up to its constant.
+
+    |model(x) - y|^2 / (2 s^2), summed over the outputs of an example; log(s sqrt(2 pi)) is left out, which no
+    learning coefficient sees.
+
+    Args:
+        noise_scale: Standard deviation s of the noise, in units of y.
+
+    Returns:
+        The loss.
+
+    Raises:
+        LossError: If the scale is not positive and finite.
+
+    >>> gaussian_loss(0.5).convention
+    'nats; Gaussian negative log-likelihood at noise scale 0.5, summed over outputs, constant left out'
+    """
+    if not 0 < noise_scale < math.inf:
+        raise LossError(f"noise_scale must be positive and finite, got {noise_scale}.")
+
+    def function(model: Any, batch: Batch) -> Tensor:
+        x, y = _pair(batch, "gaussian")
+        return _squares(model(x), y) / (2 * noise_scale**2)
+
+    return Loss(
+        function,
+        f"nats; Gaussian negative log-likelihood at noise scale {noise_scale:g}, summed over outputs, "
+        "constant left out",
+    )
+
+
+def causal_lm(model: Any, batch: Batch) -> Tensor:
+    """Return the mean negative log-likelihood of each sequence's predicted tokens.
+
+    An example is a sequence. `batch` is a tensor of token ids (batch, length), a tuple whose first entry is
+    one, or a mapping with ``input_ids`` and perhaps ``attention_mask`` and ``labels``. Labels of -100 and
+    padding are not counted; labels default to the ids. The token at position t is predicted from those before.
+
+    Returns:
+        Nats, (batch,).
+
+    Raises:
+        LossError: If a mapping holds no ``input_ids``.
+    """
+    inputs: dict[str, Any] = {}
+    if isinstance(batch, Mapping):
+        inputs = {key: value for key, value in batch.items() if key != "labels"}
+        ids = inputs.get("input_ids")
+        if ids is None:
+            raise LossError(f'"causal_lm" needs input_ids in the batch, got {sorted(batch)}.')
+        labels = batch.get("labels", ids)
+        output = model(**inputs)
+    else:
+        ids = labels = batch[0] if isinstance(batch, (tuple, list)) else batch
+        output = model(ids)
+    labels = labels[..., 1:]
+    counted = labels != -100
+    if inputs.get("attention_mask") is not None:
+        counted = counted & (inputs["attention_mask"][..., 1:] != 0)
+    logits = _logits(output)[..., :-1, :]
+    targets = labels.masked_fill(labels == -100, 0)  # another negative label stays an error
+    each = functional.cross_entropy(logits.transpose(-1, -2), targets, reduction="none")
+    return (each * counted).sum(-1) / counted.sum(-1).clamp(min=1)
+
+
+_READY: dict[str, Loss] = {
+    "cross_entropy": Loss(cross_entropy, "nats; cross-entropy of each example"),
+    "mse": Loss(mse, "nats; squared error summed over outputs, the Gaussian negative log-likelihood at variance 1/2"),
+    "gaussian": gaussian_loss(1.0),
+    "causal_lm": Loss(
+        causal_lm,
+        "nats; an example is a sequence: mean cross-entropy of its predicted tokens (labels -100 and padding "
+        "are not counted)",
+    ),
+}
+
+
+def resolve_loss(loss: Any) -> Loss:
+    """Turn what the user calls a loss into a `Loss`.
+
+    Args:
+        loss: "cross_entropy", "mse", "gaussian", "gaussian:SCALE", "causal_lm", or a function
+            ``loss(model, batch)`` that returns nats, per example (batch,) or their mean.
+
+    Returns:
+        The loss with its convention in words.
+
+    Raises:
+        LossError: If the name is unknown or the object cannot be called.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        name, _, scale = loss.partition(":")
+        if name == "gaussian" and scale:
+            try:
+                return gaussian_loss(float(scale))
+            except ValueError as error:
+                raise LossError(f"the scale in {loss!r} must be a positive number.") from error
+        if loss in _READY:
+            return _READY[loss]
+        raise LossError(f"loss must be one of {', '.join(_READY)} or a function, got {loss!r}.")
+    if not callable(loss):
+        raise LossError(f"loss must be a name or a function loss(model, batch) -> nats, got {type(loss).__name__}.")
+    name = getattr(loss, "__qualname__", type(loss).__name__)
+    return Loss(cast("LossFunction", loss), f"nats, as returned by {name}")
+
+
+def _pair(batch: Batch, name: str) -> tuple[Any, Tensor]:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        what = f"{len(batch)} entries" if isinstance(batch, (tuple, list)) else type(batch).__name__
+        raise LossError(f'"{name}" needs batches (inputs, targets), got {what}.')
+    return batch[0], batch[1]
+
+
+def _logits(output: Any) -> Tensor:
+    # Hugging Face models return an object whose tensor of interest is called logits.
+    return output.logits if hasattr(output, "logits") else output
+
+
+def _squares(output: Any, target: Tensor) -> Tensor:
+    prediction = _logits(output)
+    if prediction.shape != target.shape:
+        raise LossError(
+            "model output and target must have the same shape, got "
+            f"{tuple(prediction.shape)} and {tuple(target.shape)}; broadcasting would sum the wrong errors."
+        )
+    squares = (prediction - target).square()
+    return squares.flatten(1).sum(1) if squares.ndim > 1 else squares

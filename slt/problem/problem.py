@@ -1,0 +1,224 @@
+"""Model, data and loss, read once and carefully: what moves, what is compared, and the exact baseline."""
+
+import math
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from slt.errors import DataError, InputError, LossError, SettingsError
+from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, read_data
+from slt.problem.losses import resolve_loss
+from slt.problem.parameters import Selection, select
+from slt.problem.untouched import untouched
+
+_CHECK_ROWS = 16  # rows on which the set-up checks run
+_PAIRING = 1e-3  # excess at w* beyond this share of the loss betrays a loss that is not a fixed function
+_REPEAT = 64  # roundings that two evaluations of one and the same batch may differ by
+
+
+class Problem:
+    """What the user handed over, checked.
+
+    Args:
+        model: The model at w*.
+        data: See `slt.problem.data.read_data`.
+        loss: See `slt.problem.losses.resolve_loss`.
+        n: Examples to read from data that cannot tell their number.
+        parameters: See `slt.problem.parameters.select`.
+        batch_size: Rows of a minibatch and of a chunk of a full pass; None lets memory decide the chunk.
+
+    Attributes:
+        segments: The moving parameters.
+        examples: The data.
+        per_example: Whether the loss tells examples apart. If it does not, a minibatch is evaluated at w* too.
+        baseline: Loss of every example at w*, (n,), or None where the loss is a mean.
+        loss_center: L_n(w*), the mean over all examples.
+        notes: What a reader of the estimate should know about the set-up.
+
+    Raises:
+        SettingsError: If the batch size is above n.
+        DataError: If the data are empty, not finite, random, or do not tell their number.
+        LossError: If the loss has the wrong shape, is not finite, not a fixed function, or ignores the model.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        loss: Any,
+        *,
+        n: int | None = None,
+        parameters: Selection = None,
+        batch_size: int | None = None,
+    ) -> None:
+        """Read everything once, and run the checks that cost next to nothing."""
+        self.model = model
+        self.loss = resolve_loss(loss)
+        self.segments = select(model, parameters)
+        self.dimension = sum(segment.size for segment in self.segments)
+        self.device = self.segments[0].parameter.device
+        # Noise and accumulations in half precision would drown the signal.
+        self.dtype = reduce(torch.promote_types, (s.parameter.dtype for s in self.segments), torch.float32)
+        self._sums = self._center_sums()
+        self.notes: list[str] = []
+        with untouched(model):
+            self.examples: Examples = read_data(data, n)
+            if batch_size is not None and batch_size > self.n:
+                raise SettingsError(
+                    f"batch_size must be at most n = {self.n}, got {batch_size}; None uses all the data."
+                )
+            self.chunk = chunk_rows(self.examples, batch_size)
+            self._whole: Batch | None = None
+            self.per_example = self._check_shape()
+            self.baseline, self.loss_center = self._measure_baseline()
+            self._check_fixed()
+            self._check_blind()
+
+    @property
+    def n(self) -> int:
+        """Number of examples."""
+        return self.examples.n
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Return a batch of rows on the model's device."""
+        return map_tensors(lambda t: t.to(self.device), self.examples.take(rows))
+
+    def chunks(self) -> Iterator[tuple[Tensor, Batch]]:
+        """Pass over all the data once, in fixed chunks: (rows, batch)."""
+        if self.chunk >= self.n:
+            rows = torch.arange(self.n)
+            if self._whole is None:
+                self._whole = self.batch(rows)
+            yield rows, self._whole
+            return
+        for start in range(0, self.n, self.chunk):
+            rows = torch.arange(start, min(start + self.chunk, self.n))
+            yield rows, self.batch(rows)
+
+    def require_center(self) -> None:
+        """Check that the model still stands at the w* of the baseline.
+
+        Raises:
+            InputError: If its parameters have changed.
+        """
+        for (name, *before), (_, *now) in zip(self._sums, self._center_sums(), strict=True):
+            if any(abs(b - a) > 1e-9 * before[1] for a, b in zip(before, now, strict=True)):
+                raise InputError(
+                    f"the model must stay at w*, but parameter {name!r} has changed since the posterior was "
+                    "built; build another."
+                )
+
+    def _center_sums(self) -> list[tuple[str, float, float]]:
+        """Sum and norm of every floating parameter: what tells one w* from another."""
+        with torch.no_grad():
+            return [
+                (name, float(p.sum(dtype=torch.float64)), float(p.norm(dtype=torch.float64)))
+                for name, p in self.model.named_parameters()
+                if p.is_floating_point()
+            ]
+
+    def _at_center(self, rows: Tensor) -> Tensor:
+        # With gradients on, as in sampling: some modules, and losses that differentiate, ask.
+        return self.loss(self.model, self.batch(rows)).detach()
+
+    def _check_rows(self) -> Tensor:
+        return torch.arange(min(self.n, _CHECK_ROWS))
+
+    def _check_shape(self) -> bool:
+        rows = self._check_rows()
+        value = self.loss(self.model, self.batch(rows))
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise LossError(f"the loss must return a floating tensor of nats, got {got}.")
+        _require_shape(value, rows, (), (len(rows),))
+        return value.ndim == 1
+
+    def _measure_baseline(self) -> tuple[Tensor | None, float]:
+        values, total = [], 0.0
+        for rows, batch in self.chunks():
+            value = self.loss(self.model, batch).detach()
+            _require_shape(value, rows, (len(rows),) if self.per_example else ())
+            if not bool(torch.isfinite(value).all()):
+                bad = int((~torch.isfinite(value)).sum())
+                raise LossError(
+                    f"the loss at w* must be finite, got NaN or infinity in {bad} of {value.numel()} values "
+                    f"of rows {int(rows[0])} to {int(rows[-1])}."
+                )
+            values.append(value)
+            total += float(value.double().sum()) * (1 if self.per_example else len(rows))
+        return (torch.cat(values) if self.per_example else None), total / self.n
+
+    def _check_fixed(self) -> None:
+        """Zero excess at w*: dropout and BatchNorm in training mode betray themselves here."""
+        rows = self._check_rows()
+        first, again = self._at_center(rows), self._at_center(rows)
+        _require_same(again, first, min(_PAIRING, _REPEAT * torch.finfo(first.dtype).eps))
+        half = max(1, len(rows) // 2)
+        if self.baseline is not None:
+            # In reverse order and in a batch of another size, so that an example's loss meets other company.
+            some = rows.flip(0)[: max(1, len(rows) - 1)]
+            _require_same(self._at_center(some), self.baseline[some.to(self.baseline.device)], _PAIRING)
+        elif len(rows) == 2 * half:
+            _require_mean(first, self._at_center(rows[:half]), self._at_center(rows[half:]))
+        if any(module.training for module in self.model.modules()):
+            raise LossError("the loss must leave the model in eval mode, but it calls train().")
+
+    def _check_blind(self) -> None:
+        parameters = [segment.parameter for segment in self.segments]
+        flags = [p.requires_grad for p in parameters]
+        try:
+            for p in parameters:
+                p.requires_grad_(True)
+            value = self.loss(self.model, self.batch(self._check_rows())).sum()
+            found = torch.autograd.grad(value, parameters, allow_unused=True) if value.requires_grad else [None]
+        finally:
+            for p, flag in zip(parameters, flags, strict=True):
+                p.requires_grad_(flag)
+        if all(g is None for g in found):
+            raise LossError(
+                "the loss must depend on the moving parameters, but it ignores them: does it call the model it is "
+                "given, with gradients on?"
+            )
+        if not all(bool(torch.isfinite(g).all()) for g in found if g is not None):
+            raise LossError("the gradient of the loss at w* must be finite, got NaN or infinity.")
+
+    def default_nbeta(self) -> float:
+        """Return n / log n, the temperature at which WBIC and the LLC are defined.
+
+        Raises:
+            DataError: If n <= 2, where log n is too small for it.
+        """
+        if self.n <= 2:
+            raise DataError(f"the default nbeta = n / log n needs n > 2 examples, got {self.n}. Pass nbeta.")
+        return self.n / math.log(self.n)
+
+
+def _require_shape(value: Tensor, rows: Tensor, *allowed: tuple[int, ...]) -> None:
+    if tuple(value.shape) not in allowed:
+        raise LossError(
+            "the loss must return per-example values (batch,) or their mean (), always the same of the two, "
+            f"got shape {tuple(value.shape)} for a batch of {len(rows)}."
+        )
+
+
+def _require_same(again: Tensor, first: Tensor, tolerance: float) -> None:
+    off = float((again - first).abs().max())
+    if not off <= tolerance * (1 + float(first.abs().max())):
+        raise LossError(
+            "the loss must be a fixed function of weights and example, but at w* a second evaluation differs "
+            f"by {off:.3g}: look for dropout or BatchNorm in training mode, random augmentation, or a loss "
+            "that divides by something of its batch."
+        )
+
+
+def _require_mean(both: Tensor, first: Tensor, second: Tensor) -> None:
+    """Tell a sum from a mean by its halves."""
+    whole, total = float(both), float(first) + float(second)
+    if abs(whole - total) <= 1e-3 * abs(whole) < 1e-2 * abs(whole - total / 2):
+        raise LossError(
+            f"the loss must be a mean over the batch, but it looks like a sum: {whole:.6g} on some rows, "
+            f"{float(first):.6g} and {float(second):.6g} on their halves."
+        )
