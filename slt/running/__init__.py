@@ -1,0 +1,5 @@
+"""Runs: the one loop over steps, and what is done between its calls."""
+
+from slt.running.sample import sample
+
+__all__ = ["sample"]

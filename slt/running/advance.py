@@ -1,0 +1,85 @@
+"""The only loop over steps."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from slt._noise import Random
+from slt._tree import Params
+from slt.posterior import Posterior
+from slt.samplers import Info, Sampler
+
+Draws = dict[str, Tensor]
+"""Recorded draws by name, (chains, draws) each."""
+
+_BEYOND = 1e3  # nats a parameter above anything a posterior holds: a chain there has blown up
+
+
+class Run(NamedTuple):
+    """Everything a group of chains needs to go on."""
+
+    step: int
+    nbeta: Tensor
+    state: Any
+    tuning: Any
+    adaptation: Any | None
+    dead: Tensor
+
+
+def advance(
+    run: Run, posterior: Posterior, sampler: Sampler, random: Random, draws: int, thin: int = 1
+) -> tuple[Run, Draws]:
+    """Take `draws` times `thin` steps and record every `thin`-th position, as it enters its step.
+
+    Excess is recorded on the rows of the very step that leaves a position: recorded afterwards on the same rows it
+    would be correlated with the step. Beside it stand the means over the steps of a draw. While `run.adaptation`
+    is there, every step adapts. A chain that blows up is marked dead for good; the others do not notice.
+
+    Returns:
+        The run after the last step, and the draws.
+    """
+    step, nbeta, state, tuning, adaptation, dead = run
+    recorded: dict[str, list[Tensor]] = {}
+    for _ in range(draws):
+        row = _position(posterior, state.w)
+        infos = []
+        for _ in range(thin):
+            state, info = sampler.step(posterior, state, tuning, nbeta, random, step)
+            if adaptation is not None:
+                adaptation, tuning = sampler.adapt(posterior, adaptation, state, tuning, info, nbeta, random, step)
+            infos.append(info)
+            step += 1
+        row.update(_summary(infos))
+        for name, value in row.items():
+            recorded.setdefault(name, []).append(value)
+    block = {name: torch.stack(values, dim=1).cpu() for name, values in recorded.items()}
+    dead = dead | _blown_up(block, nbeta.cpu(), posterior.dimension)
+    return Run(step, nbeta, state, tuning, adaptation, dead), block
+
+
+def _position(posterior: Posterior, w: Params) -> Draws:
+    return {"distance": posterior.distance(w), "prior_energy": posterior.prior_energy(w)}
+
+
+def _summary(infos: list[Info]) -> Draws:
+    """Summarise the steps of one draw: the first excess, means of the rest."""
+    if len(infos) == 1:
+        excess, acceptance, diverging, virial, surplus = infos[0]
+        means = {"acceptance_rate": acceptance, "virial": virial, "surplus": surplus}
+        return {"excess": excess, "diverging": diverging, **means}
+    mean = Info(*(torch.stack(list(column)).double().mean(0) for column in zip(*infos, strict=True)))
+    return {
+        "excess": infos[0].excess,
+        "excess_mean": mean.excess,
+        "acceptance_rate": mean.acceptance,
+        "diverging": mean.diverging > 0,
+        "virial": mean.virial,
+        "surplus": mean.surplus,
+    }
+
+
+def _blown_up(block: Draws, nbeta: Tensor, dimension: int) -> Tensor:
+    energies = torch.stack([nbeta.unsqueeze(1) * block["excess"], block["prior_energy"]])
+    sane = energies.abs() < _BEYOND * (dimension + 1000)  # false for NaN too
+    return ~(sane.all(0) & torch.isfinite(block["distance"])).all(1)
