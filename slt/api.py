@@ -1,0 +1,232 @@
+"""The whole chain written out, one call each."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from slt.errors import SettingsError
+from slt.estimators import Estimate, Problem, llc
+from slt.posterior import LocalPosterior
+from slt.posterior.localization import Localization
+from slt.problem import untouched
+from slt.problem.evaluate import ChainMethod, InPlace
+from slt.problem.parameters import Selection
+from slt.running import sample
+from slt.samplers import HMC, SGLD, Sampler
+from slt.trace import Trace
+
+DEFAULT_SECONDS = 60.0  # the budget where none is given
+_DRAWS = 100_000  # a run ends by its target or its budget, hardly by this
+_CHAINS = 8
+_WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
+_WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
+_SGLD_THIN = 10
+_TIMED = 3  # passes over the data that are timed, after one that warms up
+_UNFINISHED = {Problem.NOT_CONVERGED, Problem.DRIFT, Problem.TOO_FEW_DRAWS}  # more draws may mend these
+_HMC_STEPS = 200  # trajectories a chain below which full-data HMC is not worth starting
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """A budget counted in gradient evaluations of one chain, all chains together.
+
+    A gradient on all the data counts one; a minibatch counts its share of the data.
+
+    >>> Gradients(5_000).n
+    5000
+    """
+
+    n: float
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        if not self.n > 0:
+            raise SettingsError(f"Gradients(n) needs a positive n, got {self.n}.")
+
+
+def estimate_llc(
+    model: nn.Module,
+    data: Any,
+    loss: Any,
+    *,
+    target_relative_error: float = 0.02,
+    budget: float | Gradients | None = None,
+    sampler: Sampler | Literal["auto"] = "auto",
+    nbeta: float | None = None,
+    localization: Localization = "auto",
+    parameters: Selection = None,
+    chains: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Estimate:
+    """Estimate the local learning coefficient of a trained model.
+
+    Full-data HMC if the budget affords it, else SGLD on minibatches; draws until the 95 % interval's half-width is
+    at most `target_relative_error` of the value, or the budget ends. The estimate's verdict says which.
+
+    Args:
+        model: The model at w*.
+        data: See `slt.LocalPosterior`.
+        loss: See `slt.LocalPosterior`.
+        target_relative_error: Half-width of the 95 % interval over the value, at which to stop.
+        budget: Seconds, or `slt.Gradients`; None means 60 seconds. Reading the data, and
+            the draws in progress when the budget ends, come on top.
+        sampler: "auto", or a sampler to use.
+        nbeta: Inverse temperature times n; default n / log n.
+        localization: See `slt.LocalPosterior`.
+        parameters: See `slt.LocalPosterior`.
+        chains: Number of chains; default 8.
+        batch_size: Rows of a minibatch or chunk; default all data for HMC, 256 for SGLD.
+        seed: Seed of all randomness.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The estimate, with its verdict and its trace.
+
+    Raises:
+        SettingsError: If a setting is outside its range.
+
+    >>> import slt
+    >>> toy = slt.toys.quadratic(4)
+    >>> estimate = estimate_llc(
+    ...     toy.model, toy.data, toy.loss, localization=1.0, target_relative_error=0.1, progress=False
+    ... )
+    >>> bool(abs(estimate.value - 2.0) < 0.3), toy.exact.value
+    (True, Fraction(2, 1))
+    """
+    if not 0 < target_relative_error < math.inf:
+        raise SettingsError(f"target_relative_error must be positive, got {target_relative_error}.")
+    if isinstance(sampler, str) and sampler != "auto":
+        raise SettingsError(f'sampler must be "auto" or a sampler such as slt.HMC(), got {sampler!r}.')
+    count = _CHAINS if chains is None else chains
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise SettingsError(f"chains must be an integer of at least 1, got {chains!r}.")
+    seconds = DEFAULT_SECONDS if budget is None else budget
+    if not isinstance(seconds, Gradients) and not 0 < seconds < math.inf:
+        raise SettingsError(f"budget must be positive seconds or slt.Gradients(n), got {budget}.")
+    posterior = LocalPosterior(
+        model,
+        data,
+        loss,
+        nbeta=nbeta,
+        localization=localization,
+        parameters=parameters,
+        batch_size=batch_size,
+    )
+    plan = _plan(posterior, sampler, count, seconds)
+    stop = _Stop(target_relative_error, plan.deadline)
+    trace = sample(
+        plan.posterior,
+        plan.sampler,
+        chains=count,
+        draws=plan.draws,
+        warmup=plan.warmup,
+        thin=plan.thin,
+        seed=seed,
+        until=stop,
+        chain_method=plan.chain_method,
+        progress=progress,
+    )
+    return llc(trace.with_notes([plan.reason, stop.reason]))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the automatic choices came to, and the numbers that decided."""
+
+    posterior: LocalPosterior
+    sampler: Sampler
+    warmup: int
+    draws: int
+    thin: int
+    chain_method: ChainMethod
+    deadline: float
+    reason: str
+
+
+def _plan(
+    posterior: LocalPosterior,
+    sampler: Sampler | Literal["auto"],
+    chains: int,
+    budget: float | Gradients,
+) -> _Plan:
+    """Choose the sampler by the number of steps that the budget affords, and divide them."""
+    start = time.monotonic()
+    chain_method, pass_seconds = _fastest(posterior, chains)
+    deadline = math.inf if isinstance(budget, Gradients) else start + budget
+    # Passes over the data, of all chains together, that the budget affords.
+    passes = budget.n / chains if isinstance(budget, Gradients) else budget / pass_seconds
+    hmc = HMC()
+    if sampler == "auto":
+        exact = passes >= _HMC_STEPS * hmc.leapfrogs
+        sampler = hmc if exact else SGLD()
+        if not exact and posterior.batch_size is None:
+            posterior = posterior.with_batch_size(min(_BATCH, posterior.n))
+        reason = (
+            f"{type(sampler).__name__} was chosen: the budget affords about {passes:,.0f} passes over the data, and "
+            f"full-data HMC is worth starting from {_HMC_STEPS * hmc.leapfrogs:,}"
+        )
+    else:
+        reason = f"{type(sampler).__name__} was given; the budget affords about {passes:,.0f} passes over the data"
+    if sampler.full_data:
+        per_step, thin = float(getattr(sampler, "leapfrogs", 1)), 1
+    else:
+        per_step, thin = (posterior.batch_size or posterior.n) / posterior.n, _SGLD_THIN
+    steps = max(passes / per_step, 1)
+    warmup = int(min(_WARMUP_STEPS[sampler.full_data], _WARMUP_SHARE * steps))
+    draws = int((steps - warmup) / thin) if isinstance(budget, Gradients) else _DRAWS
+    return _Plan(posterior, sampler, max(warmup, 10), max(draws, 4), thin, chain_method, deadline, reason)
+
+
+def _fastest(posterior: LocalPosterior, chains: int) -> tuple[ChainMethod, float]:
+    """Time one gradient on all the data for all chains, each way; return the faster way and its seconds."""
+    # Convolutions, for one, often run slower for all chains at once than one after another.
+    seconds: dict[ChainMethod, float] = {}
+    with untouched(posterior.problem.model):
+        for method in ("in_place", "auto"):
+            bound = posterior.bind(method, chains)
+            # A module evaluated in place costs its chains one after another: time one and multiply.
+            count = 1 if isinstance(bound.evaluator, InPlace) else chains
+            used: ChainMethod = "in_place" if isinstance(bound.evaluator, InPlace) else "vectorized"
+            w = {name: leaf.repeat(count, 1) for name, leaf in bound.center.items()}
+            bound.evaluate(w)
+            start = time.perf_counter()
+            for _ in range(_TIMED):
+                bound.evaluate(w)
+            if posterior.problem.device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds[used] = (time.perf_counter() - start) / _TIMED * chains / count
+    best = min(seconds, key=lambda method: seconds[method])
+    return best, seconds[best]
+
+
+class _Stop:
+    """Ends a run when the interval is narrow enough, or the budget spent; remembers which."""
+
+    def __init__(self, target: float, deadline: float) -> None:
+        self._target, self._deadline = target, deadline
+        self.reason = "the budget of gradients ended before the target error was reached"
+
+    def __call__(self, trace: Trace) -> bool:
+        if not trace.alive.any():
+            self.reason = "no chain was left alive"
+            return True
+        estimate = llc(trace)
+        low, high = estimate.interval()
+        relative = (high - low) / 2 / abs(estimate.value) if estimate.value else math.inf
+        kinds = {finding.kind for finding in estimate.verdict.problems}
+        # Where the chains found a lower loss no number of draws makes an LLC of it.
+        unfinished = set() if Problem.NOT_A_MINIMUM in kinds else kinds & _UNFINISHED
+        if relative <= self._target and not unfinished:
+            self.reason = f"the target error was reached: {relative:.2%} of {self._target:.2%}"
+            return True
+        if time.monotonic() >= self._deadline:
+            self.reason = f"the budget ended at an error of {relative:.2%}, with a target of {self._target:.2%}"
+            return True
+        return False

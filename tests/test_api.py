@@ -1,0 +1,142 @@
+import math
+import time
+
+import pytest
+import torch
+from torch import nn
+
+import slt
+from slt import api
+from slt.errors import SettingsError
+from slt.estimators import Problem
+
+
+def quadratic() -> slt.toys.Toy:
+    return slt.toys.quadratic([1.0, 1.0, 0.5, 0.25], n=500)
+
+
+def exact(localization: float) -> float:
+    nbeta = 500 / math.log(500)
+    return sum(0.5 * nbeta * h / (nbeta * h + localization) for h in (1.0, 1.0, 0.5, 0.25))
+
+
+def remarks(estimate: slt.Estimate) -> str:
+    return " ".join(str(note) for note in estimate.verdict.notes)
+
+
+def test_the_target_error_is_reached_and_said() -> None:
+    toy = quadratic()
+    estimate = slt.estimate_llc(
+        toy.model, toy.data, toy.loss, localization=1.0, target_relative_error=0.05, seed=3, progress=False
+    )
+    low, high = estimate.interval()
+    assert (high - low) / 2 <= 0.05 * estimate.value
+    assert abs(estimate.value - exact(1.0)) < 4 * estimate.mcse  # 4 errors are 10 % here
+    assert estimate.verdict.ok
+    assert "target error was reached" in remarks(estimate)
+    assert "HMC was chosen" in remarks(estimate)
+
+
+def test_a_budget_of_gradients_is_kept_and_said() -> None:
+    toy = quadratic()
+    counted = 0
+
+    def loss(model: nn.Module, batch: object) -> torch.Tensor:
+        nonlocal counted
+        counted += 1
+        return toy.loss(model, batch)
+
+    budget = slt.Gradients(16_000)
+    estimate = slt.estimate_llc(
+        toy.model,
+        toy.data,
+        loss,
+        localization=1.0,
+        budget=budget,
+        chains=8,
+        target_relative_error=1e-6,
+        progress=False,
+    )
+    assert "budget of gradients ended" in remarks(estimate)
+    # Each call of the loss serves all 8 chains; set-up, timing and the search for a first step come on top.
+    assert 0.8 * budget.n / 8 < counted < 1.2 * budget.n / 8 + 100
+
+
+def test_minibatches_where_hmc_is_not_affordable() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2000, 5, generator=generator)
+    y = x @ torch.ones(5, 1) + 0.1 * torch.randn(2000, 1, generator=generator)
+    model = nn.Linear(5, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.linalg.lstsq(x, y).solution.T)
+        model.bias.zero_()
+    estimate = slt.estimate_llc(model, (x, y), "gaussian:0.1", budget=slt.Gradients(4000), chains=8, progress=False)
+    assert estimate.settings["method"] == "SGLD"
+    assert estimate.settings["batch_size"] == 256
+    assert "SGLD was chosen" in remarks(estimate)
+    assert estimate.variance_value is None  # minibatch noise would enter it
+
+
+def test_the_budget_in_seconds_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tested with a clock of its own: a second passes at every look."""
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    monkeypatch.setattr(time, "monotonic", clock)
+    toy = quadratic()
+    estimate = slt.estimate_llc(
+        toy.model, toy.data, toy.loss, budget=3.0, sampler=slt.HMC(), target_relative_error=1e-6, progress=False
+    )
+    assert "the budget ended at an error of" in remarks(estimate)
+    assert estimate.trace.draws < 200
+
+
+def test_the_run_can_be_repeated_by_hand() -> None:
+    toy = quadratic()
+    estimate = slt.estimate_llc(
+        toy.model, toy.data, toy.loss, localization=1.0, target_relative_error=0.1, seed=5, progress=False
+    )
+    settings = estimate.settings
+    posterior = slt.LocalPosterior(toy.model, toy.data, toy.loss, localization=settings["localization"])
+    trace = slt.sample(
+        posterior,
+        slt.HMC(),
+        chains=settings["chains"],
+        draws=settings["draws"],
+        warmup=settings["warmup"],
+        thin=settings["thin"],
+        seed=settings["seed"],
+        chain_method=settings["chain_method"],
+        progress=False,
+    )
+    assert slt.llc(trace).value == estimate.value
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target_relative_error": 0.0}, "target_relative_error must be positive"),
+        ({"target_relative_error": math.nan}, "target_relative_error must be positive"),
+        ({"budget": -1.0}, "budget must be positive"),
+        ({"budget": math.nan}, "budget must be positive"),
+        ({"chains": 0}, "chains must be an integer of at least 1"),
+        ({"sampler": "nuts"}, 'sampler must be "auto" or a sampler'),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:
+    toy = quadratic()
+    with pytest.raises(SettingsError, match=message):
+        slt.estimate_llc(toy.model, toy.data, toy.loss, progress=False, **settings)
+
+
+def test_an_empty_budget_is_refused() -> None:
+    with pytest.raises(SettingsError, match="positive n, got 0"):
+        slt.Gradients(0)
+
+
+def test_a_run_goes_on_while_more_draws_may_mend_it() -> None:
+    assert {Problem.NOT_CONVERGED, Problem.DRIFT, Problem.TOO_FEW_DRAWS} == api._UNFINISHED
