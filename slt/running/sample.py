@@ -95,7 +95,9 @@ def sample(
     with untouched(posterior.problem.model):
         bound = posterior.bind(chain_method, chains)
         session = _Session(posterior, bound, sampler, chains, thin, seed)
-        bar = tqdm(total=warmup + draws * thin, disable=not progress, unit="step", desc="warmup")
+        # Where `until` decides there is no telling how long it takes.
+        total = warmup + draws * thin if until is None else None
+        bar = tqdm(total=total, disable=not progress, unit="step", desc="warmup", leave=None)
         try:
             with bar:
                 session.start(tuning)

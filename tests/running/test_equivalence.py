@@ -328,3 +328,16 @@ def test_in_place_groups_hold_one_chain_each():
         patch.setattr("slt.problem.evaluate.choose.InPlace", Spy)
         draws_of(posterior, SGLD(step_size=2e-4), chain_method="in_place", draws=3)
     assert seen == [1] * 9
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("batch_size", [8, None])
+def test_sgld_steps_in_the_memory_of_its_state(method: str, batch_size: int | None):
+    """One copy of the moving parameters a chain, whatever the number of steps."""
+    posterior = posterior_of(batch_size)
+    with untouched(posterior.problem.model):
+        walk = Walk(posterior, SGLD(step_size=2e-4), range(2), method)
+        before = [leaf.data_ptr() for leaf in leaves(walk.state)]
+        for t in range(3):
+            walk.step(t)
+    assert [leaf.data_ptr() for leaf in leaves(walk.state)] == before
