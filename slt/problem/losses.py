@@ -28,11 +28,13 @@ class Loss:
 
 
 def cross_entropy(model: Any, batch: Batch) -> Tensor:
-    """Return -log softmax(model(x))[y] of each example; positions beyond the batch are averaged."""
+    """Return -log softmax(model(x))[y] of each example, averaged over its positions; labels -100 are not counted."""
     x, y = _pair(batch, "cross_entropy")
     logits = _logits(model(x))
     each = functional.cross_entropy(logits, y, reduction="none")
-    return each if each.ndim <= 1 else each.flatten(1).mean(1)
+    if each.ndim <= 1:
+        return each
+    return each.flatten(1).mean(1) if y.is_floating_point() else _mean_of_counted(each.flatten(1), y.flatten(1) != -100)
 
 
 def mse(model: Any, batch: Batch) -> Tensor:
@@ -104,7 +106,7 @@ def causal_lm(model: Any, batch: Batch) -> Tensor:
     logits = _logits(output)[..., :-1, :]
     targets = labels.masked_fill(labels == -100, 0)  # another negative label stays an error
     each = functional.cross_entropy(logits.transpose(-1, -2), targets, reduction="none")
-    return (each * counted).sum(-1) / counted.sum(-1).clamp(min=1)
+    return _mean_of_counted(each, counted)
 
 
 _READY: dict[str, Loss] = {
@@ -148,6 +150,11 @@ def resolve_loss(loss: Any) -> Loss:
         raise LossError(f"loss must be a name or a function loss(model, batch) -> nats, got {type(loss).__name__}.")
     name = getattr(loss, "__qualname__", type(loss).__name__)
     return Loss(cast("LossFunction", loss), f"nats, as returned by {name}")
+
+
+def _mean_of_counted(each: Tensor, counted: Tensor) -> Tensor:
+    """Average the counted positions of each example; an example without any counts nothing."""
+    return (each * counted).sum(-1) / counted.sum(-1).clamp(min=1)
 
 
 def _pair(batch: Batch, name: str) -> tuple[Any, Tensor]:

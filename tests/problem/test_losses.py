@@ -176,3 +176,13 @@ def test_a_loss_of_the_user_s_is_named_in_its_convention():
     assert resolve_loss(my_loss).convention.endswith("my_loss")
     loss = Loss(my_loss, "bits")
     assert resolve_loss(loss) is loss
+
+
+def test_cross_entropy_leaves_uncounted_positions_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 5, 6, generator=generator)  # logits (batch, classes, positions)
+    y = torch.randint(5, (3, 6), generator=generator)
+    y[0, 2:] = -100
+    each = resolve_loss("cross_entropy")(torch.nn.Identity(), (x, y))
+    for row in range(3):
+        torch.testing.assert_close(each[row], torch.nn.functional.cross_entropy(x[row].T, y[row]))
