@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from slt import analytic as analytic
     from slt import errors as errors
+    from slt import observables as observables
     from slt import plots as plots
     from slt import toys as toys
     from slt.api import Gradients as Gradients
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     __version__: str
 
 else:
-    _MODULES = ("analytic", "errors", "plots", "toys")
+    _MODULES = ("analytic", "errors", "observables", "plots", "toys")
     _NAMES = {
         "Estimate": "slt.estimators",
         "Gradients": "slt.api",

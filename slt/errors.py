@@ -11,6 +11,8 @@
     |   `-- CheckpointError              a checkpoint file: missing, mismatched, not plain weights
     |-- VectorizationError               this model or loss cannot run all chains in one call
     |-- TraceFileError                   a saved trace: missing, truncated, of another format
+    |-- ResumeError                      a folder holds another run, or one that cannot be read
+    |-- SaveError                        the run could not be saved; carries what was drawn
     |-- NoDrawsError                     there is no draw of a living chain to estimate from
     |-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
     `-- Interrupted (KeyboardInterrupt)  Ctrl-C during sampling; carries what was drawn
@@ -55,6 +57,10 @@ class TraceFileError(SltError):
     """A saved trace is missing, truncated, or of a format that this version does not read."""
 
 
+class ResumeError(SltError):
+    """A folder holds another run, or one that cannot be read."""
+
+
 class NoDrawsError(SltError):
     """There is no draw of a living chain to estimate from."""
 
@@ -77,6 +83,19 @@ class Interrupted(SltError, KeyboardInterrupt):
 
     Attributes:
         trace: The draws made so far, or None if warmup had not ended.
+    """
+
+    def __init__(self, message: str, trace: Any) -> None:
+        """Keep the trace beside the message."""
+        super().__init__(message)
+        self.trace = trace
+
+
+class SaveError(SltError):
+    """The run could not be saved, for want of space or permission; what was saved before stays.
+
+    Attributes:
+        trace: The draws made so far, observables aside, or None if warmup had not ended.
     """
 
     def __init__(self, message: str, trace: Any) -> None:

@@ -19,6 +19,9 @@ Constant = NDArray[Any] | float | tuple[str | tuple[str, ...], NDArray[Any]]
 _PER_DRAW = ("posterior", "sample_stats", "observables")
 _CONSTANTS = ("n", "nbeta", "dimension", "loss_center", "alive")
 _SETTINGS = ("unadjusted", "full_data", "localization", "localization_zero")
+TRACE_FILE = "trace.nc"
+"""The trace in the folder of a saved run."""
+
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -192,7 +195,8 @@ class Trace:
         """Read a trace into memory; the file is closed again.
 
         Args:
-            path: A file that `save` wrote.
+            path: A file that `save` wrote, or the folder of a finished run; its observables stay on the disk and are
+                read when they are asked for.
 
         Returns:
             The trace, bit for bit as it was saved.
@@ -201,6 +205,8 @@ class Trace:
             TraceFileError: If the file is missing, cut short, not a trace, or of a newer format.
         """
         path = Path(path)
+        if (path / TRACE_FILE).is_file():
+            return cls._with_observables(cls.load(path / TRACE_FILE), path / "observables")
         _refuse_other_files(path)
         try:
             with xr.open_datatree(path, engine="h5netcdf") as tree:
@@ -217,6 +223,25 @@ class Trace:
         if missing:
             raise TraceFileError(f"{path} lacks the groups {sorted(missing)}. {_WRITTEN_BY_SAVE}")
         return cls(xr.DataTree.from_dict(nodes))
+
+    @classmethod
+    def _with_observables(cls, trace: "Trace", folder: Path) -> "Trace":
+        # draw first on the disk, because draws are appended; the swapped view costs nothing
+        arrays = {
+            file.stem: np.load(file, mmap_mode="r")[: trace.draws].swapaxes(0, 1)
+            for file in sorted(folder.glob("*.npy"))
+        }
+        if not arrays:
+            return trace
+        shape = (trace.chains, trace.draws)
+        short = [name for name, array in arrays.items() if array.shape[:2] != shape]
+        if short:
+            raise TraceFileError(
+                f"{folder}: {short} hold fewer draws than the trace beside them; sample again to resume."
+            )
+        tree = trace._tree.copy()
+        tree["observables"] = xr.DataTree(_per_draw("observables", arrays, shape, copy=False))
+        return cls(tree)
 
     def __repr__(self) -> str:
         """Say what is inside, a group a line."""
@@ -239,10 +264,10 @@ class Trace:
 _WRITTEN_BY_SAVE = "A trace is a netCDF-4 file that Trace.save wrote."
 
 
-def _per_draw(group: str, arrays: Mapping[str, Any], shape: tuple[int, ...]) -> xr.Dataset:
+def _per_draw(group: str, arrays: Mapping[str, Any], shape: tuple[int, ...], *, copy: bool = True) -> xr.Dataset:
     variables = {}
     for name, given in arrays.items():
-        array = _plain(group, name, given)
+        array = _plain(group, name, given) if copy else given
         fits = array.shape[:2] == shape and (array.ndim == 2 or group == "observables")
         if not fits:
             more = ", ..." if group == "observables" else ""

@@ -13,7 +13,7 @@ import slt
 ROOT = Path(__file__).parents[1]
 NAMES = {
     *("Estimate", "Gradients", "HMC", "LocalPosterior", "SGLD", "Trace"),
-    *("analytic", "errors", "plots", "toys"),
+    *("analytic", "errors", "observables", "plots", "toys"),
     *("estimate_llc", "gaussian_loss", "llc", "sample", "sweep"),
 }
 

@@ -84,7 +84,11 @@ class Problem:
 
     def batch(self, rows: Tensor) -> Batch:
         """Return a batch of rows on the model's device."""
-        return map_tensors(lambda t: t.to(self.device), self.examples.take(rows))
+        return self.to_device(self.examples.take(rows))
+
+    def to_device(self, batch: Batch) -> Batch:
+        """Move a batch to where the model is."""
+        return map_tensors(lambda t: t.to(self.device), batch)
 
     def chunks(self) -> Iterator[tuple[Tensor, Batch]]:
         """Pass over all the data once, in fixed chunks: (rows, batch)."""

@@ -1,5 +1,6 @@
 """The only loop over steps."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -28,21 +29,30 @@ class Run(NamedTuple):
 
 
 def advance(
-    run: Run, posterior: Posterior, sampler: Sampler, random: Random, draws: int, thin: int = 1
+    run: Run,
+    posterior: Posterior,
+    sampler: Sampler,
+    random: Random,
+    draws: int,
+    thin: int = 1,
+    observe: Callable[[int, Params], None] | None = None,
 ) -> tuple[Run, Draws]:
     """Take `draws` times `thin` steps and record every `thin`-th position, as it enters its step.
 
     Excess is recorded on the rows of the very step that leaves a position: recorded afterwards on the same rows it
     would be correlated with the step. Beside it stand the means over the steps of a draw. While `run.adaptation`
-    is there, every step adapts. A chain that blows up is marked dead for good; the others do not notice.
+    is there, every step adapts. `observe` sees each draw's number and position. A chain that blows up is marked dead
+    for good; the others do not notice.
 
     Returns:
         The run after the last step, and the draws.
     """
     step, nbeta, state, tuning, adaptation, dead = run
     recorded: dict[str, list[Tensor]] = {}
-    for _ in range(draws):
+    for draw in range(draws):
         row = _position(posterior, state.w)
+        if observe is not None:
+            observe(draw, state.w)
         infos = []
         for _ in range(thin):
             state, info = sampler.step(posterior, state, tuning, nbeta, random, step)

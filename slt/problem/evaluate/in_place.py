@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from slt._tree import Params, chains_of
+from slt.problem.data import Batch
 from slt.problem.evaluate.protocol import Evaluation
+from slt.problem.losses import LossFunction
 from slt.problem.problem import Problem
 
 
@@ -40,11 +42,19 @@ class InPlace:
             return Evaluation(excess, each[0][1])
         return Evaluation(excess, {name: torch.cat([grad[name] for _, grad in each]) for name in self.leaves})
 
+    def losses(self, w: Params, batch: Batch, loss: LossFunction) -> Tensor:
+        """Return what a loss gives on a probe batch, (chains, *its shape)."""
+        found = []
+        for chain in range(chains_of(w)):
+            with self.at(w, chain):
+                found.append(loss(self._problem.model, batch).detach())
+        return torch.stack(found)
+
     def _one(self, w: Params, chain: int, rows: Tensor | None) -> tuple[float, Params]:
         problem = self._problem
         count = problem.n if rows is None else len(rows)
         excess, grads, batch = 0.0, None, None
-        with self._at(w, chain):
+        with self.at(w, chain):
             for chunk, batch in problem.chunks() if rows is None else [(rows, problem.batch(rows))]:
                 losses = problem.loss(problem.model, batch)
                 share = len(chunk) / count
@@ -65,7 +75,7 @@ class InPlace:
         return excess, self.pack(_with_own_memory(entries))
 
     @contextmanager
-    def _at(self, w: Params, chain: int) -> Iterator[None]:
+    def at(self, w: Params, chain: int) -> Iterator[None]:
         """Point the module's parameters at one chain's weights."""
         own = [(p, p.data, p.requires_grad) for p in self._parameters]
         try:

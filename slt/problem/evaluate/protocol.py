@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 from torch import Tensor
 
 from slt._tree import Params
+from slt.problem.data import Batch
+from slt.problem.losses import LossFunction
 
 
 class Evaluation(NamedTuple):
@@ -35,4 +37,8 @@ class Evaluator(Protocol):
 
     def evaluate(self, w: Params, rows: Tensor | None) -> Evaluation:
         """Evaluate all chains on `rows` (chains, batch), or on all data where rows is None."""
+        ...
+
+    def losses(self, w: Params, batch: Batch, loss: LossFunction) -> Tensor:
+        """Return what a loss gives on a probe batch, (chains, *its shape)."""
         ...

@@ -11,7 +11,7 @@ from slt._tree import Params
 from slt.errors import VectorizationError
 from slt.problem.data import Batch, holds_only_tensors, map_tensors, tensors_of
 from slt.problem.evaluate.protocol import Evaluation
-from slt.problem.losses import Loss
+from slt.problem.losses import LossFunction
 from slt.problem.problem import Problem
 
 # What torch says when an operation cannot run under vmap, or only chain by chain. Anything else is the user's own.
@@ -44,7 +44,7 @@ def refusals_by_name() -> Iterator[None]:
 class _LossModule(nn.Module):
     """Model and loss as one module, so that a swap of weights reaches the model wherever the loss meets it."""
 
-    def __init__(self, model: nn.Module, loss: Loss) -> None:
+    def __init__(self, model: nn.Module, loss: LossFunction) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
@@ -97,6 +97,20 @@ class Vectorized:
         with refusals_by_name(), _batched_attention(leaf):
             return self._full(leaf) if rows is None else self._minibatch(leaf, rows)
 
+    def losses(self, w: Params, batch: Batch, loss: LossFunction) -> Tensor:
+        """Return what a loss gives on a probe batch, (chains, *its shape).
+
+        Returns:
+            Detached values.
+
+        Raises:
+            VectorizationError: If torch cannot run this loss or batch for all chains at once.
+        """
+        module = _LossModule(self._problem.model, loss)
+        module.training = self._module.training
+        with refusals_by_name(), _batched_attention(w["w"]):
+            return self._losses(w["w"].detach(), batch, shared=True, module=module).detach()
+
     def _full(self, leaf: Tensor) -> Evaluation:
         problem = self._problem
         excess = torch.zeros(leaf.shape[0], dtype=torch.float64, device=leaf.device)
@@ -136,14 +150,14 @@ class Vectorized:
             excess = mean.detach().double() - paired.detach().double()
         return Evaluation(excess, {"w": grad})
 
-    def _losses(self, leaf: Tensor, batch: Batch, *, shared: bool) -> Tensor:
+    def _losses(self, leaf: Tensor, batch: Batch, *, shared: bool, module: nn.Module | None = None) -> Tensor:
         weights = {
             f"model.{segment.name}": _place(segment.index, segment.parameter, piece)
             for segment, piece in zip(self._problem.segments, self.unpack({"w": leaf}), strict=True)
         }
 
         def one_chain(weights: dict[str, Tensor], batch: Batch) -> Tensor:
-            return functional_call(self._module, weights, (batch,))
+            return functional_call(module or self._module, weights, (batch,))
 
         if shared:
             return vmap(lambda weights: one_chain(weights, batch))(weights)

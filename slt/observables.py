@@ -1,0 +1,214 @@
+"""What a draw records beside its loss: ready observables, and any function of the model.
+
+The names are lower case because they are used as functions are: ``slt.observables.losses(data, loss)``.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from slt._tree import Params, chains_of, inner
+from slt.errors import SettingsError, VectorizationError
+from slt.posterior import LocalPosterior, Posterior
+from slt.problem.data import chunk_rows, read_data
+from slt.problem.evaluate import Evaluator, InPlace
+from slt.problem.losses import resolve_loss
+
+Recorder = Callable[[Params], Tensor]
+"""From the positions of some chains to what is recorded of them, (chains, ...)."""
+
+
+@runtime_checkable
+class Observable(Protocol):
+    """Something that can be recorded of every draw."""
+
+    def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
+        """Prepare for a run; what is returned is called with the positions of each draw."""
+        ...
+
+
+@dataclass(frozen=True)
+class losses:
+    """Losses of every example of any probe data, in nats: (chain, draw, example), or whatever the loss returns.
+
+    The raw material of influence functions and susceptibilities. A loss may return more than one value an example,
+    such as one a token, (batch, tokens).
+
+    Args:
+        data: See `slt.LocalPosterior`.
+        loss: A function ``loss(model, batch)`` whose first axis counts examples, or a ready loss by name.
+
+    >>> import slt
+    >>> toy = slt.toys.quadratic(2)
+    >>> probe = losses((torch.zeros(3, 0),), lambda model, batch: model.w.sum().expand(len(batch[0])))
+    >>> posterior = slt.LocalPosterior(toy.model, toy.data, toy.loss, localization=1.0)
+    >>> trace = slt.sample(
+    ...     posterior, slt.HMC(), chains=2, draws=5, warmup=5, observe={"probe": probe}, progress=False
+    ... )
+    >>> trace.get("observables", "probe").shape
+    (2, 5, 3)
+    """
+
+    data: Any
+    loss: Any
+
+    def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
+        """Read the probe data, and see whether the loss runs for all chains at once."""
+        examples, loss = read_data(self.data, None), resolve_loss(self.loss)
+        pieces = torch.arange(examples.n).split(chunk_rows(examples, None))
+        in_place = InPlace(posterior.problem)
+
+        def record(w: Params, evaluator: Evaluator = bound.evaluator) -> Tensor:
+            if isinstance(evaluator, InPlace) and evaluator is not bound.evaluator:
+                w = dict(zip(evaluator.leaves, bound.evaluator.unpack(w), strict=True))
+            parts = []
+            for rows in pieces:
+                found = evaluator.losses(w, posterior.problem.to_device(examples.take(rows)), loss)
+                if found.ndim < 2 or found.shape[1] != len(rows):
+                    raise SettingsError(
+                        f"the loss of a probe must return values whose first axis counts its {len(rows)} examples, "
+                        f"got shape {tuple(found.shape[1:])}."
+                    )
+                parts.append(found)
+            return torch.cat(parts, dim=1)
+
+        try:
+            record(bound.center)
+        except VectorizationError:  # by name: this loss runs chain by chain
+            return lambda w: record(w, in_place)
+        return record
+
+
+@dataclass(frozen=True)
+class distance:
+    """Distance of each parameter tensor from its place at w*: (chain, draw, tensor), in parameter units."""
+
+    def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
+        """Nothing to prepare."""
+
+        def record(w: Params) -> Tensor:
+            away = bound.evaluator.unpack(bound.away(w))
+            return torch.stack([piece.square().sum(1, dtype=torch.float64).sqrt() for piece in away], dim=1)
+
+        return record
+
+
+@dataclass(frozen=True)
+class projection:
+    """Components of w - w* along given vectors: (chain, draw, vector).
+
+    Args:
+        vectors: (vectors, d), over all moving entries in the model's order.
+    """
+
+    vectors: Tensor
+
+    def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
+        """Check the vectors' length.
+
+        Returns:
+            The recorder.
+
+        Raises:
+            SettingsError: If the vectors do not have one entry for each that moves.
+        """
+        if self.vectors.ndim != 2 or self.vectors.shape[1] != posterior.dimension:
+            raise SettingsError(
+                f"projection needs vectors of shape (vectors, {posterior.dimension}), got {tuple(self.vectors.shape)}."
+            )
+        vectors = self.vectors.to(posterior.problem.device, posterior.problem.dtype)
+
+        def record(w: Params) -> Tensor:
+            return torch.cat(bound.evaluator.unpack(bound.away(w)), dim=1) @ vectors.T
+
+        return record
+
+
+@dataclass(frozen=True)
+class gradient_norms:
+    """Norms of the gradient of the mean loss on all the data and of the localizer's pull: (chain, draw, 2).
+
+    Costs one more gradient on all the data a draw.
+    """
+
+    def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
+        """Nothing to prepare."""
+
+        def record(w: Params) -> Tensor:
+            gradient = bound.evaluate(w).grad
+            pull = {name: leaf * bound.precision[name] for name, leaf in bound.away(w).items()}
+            return torch.stack([inner(gradient, gradient).sqrt(), inner(pull, pull).sqrt()], dim=1)
+
+        return record
+
+
+@dataclass(frozen=True)
+class weights:
+    """The moving entries themselves, in the model's order: (chain, draw, d). Mind the size."""
+
+    def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
+        """Nothing to prepare."""
+
+        def record(w: Params) -> Tensor:
+            return torch.cat(bound.evaluator.unpack(w), dim=1)
+
+        return record
+
+
+@dataclass(frozen=True)
+class of_model:
+    """Any function of the model that returns a tensor of a fixed shape: (chain, draw, *shape).
+
+    Chains are visited one after another, the model's parameters pointing at each; no gradients are kept.
+
+    Args:
+        function: ``function(model)``.
+    """
+
+    function: Callable[[nn.Module], Tensor]
+
+    def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
+        """Nothing to prepare."""
+        in_place = InPlace(posterior.problem)
+
+        def record(w: Params) -> Tensor:
+            placed = dict(zip(in_place.leaves, bound.evaluator.unpack(w), strict=True))
+            values = []
+            for chain in range(chains_of(w)):
+                with in_place.at(placed, chain):
+                    values.append(torch.as_tensor(self.function(posterior.problem.model)).detach().clone())
+            return torch.stack(values)
+
+        return record
+
+
+def bind_all(observe: Mapping[str, Any] | None, posterior: LocalPosterior, bound: Posterior) -> dict[str, Recorder]:
+    """Prepare named observables for a run; a plain function is taken as one of the model.
+
+    Args:
+        observe: Observables or functions of the model, by name.
+        posterior: What is sampled.
+        bound: The same, laid out.
+
+    Returns:
+        Recorders by name.
+
+    Raises:
+        SettingsError: If a name is empty or holds a slash, or a value is no observable.
+    """
+    recorders = {}
+    for name, observable in (observe or {}).items():
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]([\w. -]*[\w-])?", name):
+            raise SettingsError(
+                f"an observable's name must be letters, digits, '_', '-', '.' and spaces, fit for a file, got {name!r}."
+            )
+        if not isinstance(observable, Observable):
+            if not callable(observable) or isinstance(observable, type):
+                raise SettingsError(f"observe[{name!r}] must be an observable or a function of the model.")
+            observable = of_model(cast("Callable[[nn.Module], Tensor]", observable))
+        recorders[name] = observable.bind(posterior, bound)
+    return recorders

@@ -1,0 +1,168 @@
+"""What a run depends on: as settings in its trace, and as fingerprints that tell one run from another."""
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from slt._store import fingerprint, slt_version
+from slt.posterior import LocalPosterior, Posterior
+from slt.problem.evaluate import InPlace
+from slt.running._groups import join_tuning
+from slt.running.advance import Run
+from slt.running.tuning import Tuned, to_arrays, tuned_arrays
+from slt.samplers import Sampler
+from slt.trace import Trace
+
+_MEAN_LOSS = (
+    "the loss is a mean over the batch: minibatches are paired by evaluating w* on the same rows, one more forward "
+    "pass a step"
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What was chosen for a run.
+
+    Attributes:
+        posterior: What is sampled.
+        bound: The same, laid out for the run's evaluator.
+        sampler: How.
+        chains: Number of chains.
+        warmup: Steps before the first draw.
+        thin: Steps from one draw to the next.
+        seed: Seed of all randomness.
+        notes: What the reader of the estimate should know of the run.
+    """
+
+    posterior: LocalPosterior
+    bound: Posterior
+    sampler: Sampler
+    chains: int
+    warmup: int
+    thin: int
+    seed: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def full_data(self) -> bool:
+        """Whether every draw's loss is over all the data."""
+        return self.sampler.full_data or self.posterior.batch_size is None
+
+
+def build_trace(
+    setup: Setup, runs: Sequence[Run], arrays: Mapping[str, NDArray[Any]], observed: Mapping[str, NDArray[Any]]
+) -> Trace:
+    """Put a run's draws and everything about them into a trace."""
+    posterior, problem = setup.posterior, setup.posterior.problem
+    draws = {"excess": arrays["excess"], "loss": arrays["excess"] + problem.loss_center, "distance": arrays["distance"]}
+    sizes = [segment.size for segment in problem.segments]
+    tuning = to_arrays(join_tuning([run.tuning for run in runs]), setup.bound.evaluator, sizes)
+    constant: dict[str, Any] = {
+        "n": posterior.n,
+        "nbeta": posterior.nbeta,
+        "dimension": posterior.dimension,
+        "loss_center": problem.loss_center,
+        "alive": (("chain",), ~torch.cat([run.dead for run in runs]).numpy()),
+    }
+    for name, value in tuning.items():
+        chainwise = isinstance(getattr(runs[0].tuning, name), Tensor)
+        constant[f"tuning_{name}"] = (("chain",) if chainwise else (f"{name}_entry",), value)
+    return Trace.from_arrays(
+        posterior=draws,
+        sample_stats={name: value for name, value in arrays.items() if name not in draws},
+        constant_data=constant,
+        settings=_settings(setup, arrays["excess"].shape[1]),
+        observables=observed or None,
+    )
+
+
+def identity(setup: Setup, at_center: Mapping[str, NDArray[Any]], tuning: Tuned | None) -> dict[str, str]:
+    """Fingerprints of all that decides the draws, by the names under which a refusal tells them."""
+    posterior, problem, bound = setup.posterior, setup.posterior.problem, setup.bound
+    state = {name: _bytes(t) for name, t in problem.model.state_dict().items() if isinstance(t, Tensor)}
+    baseline = problem.loss_center if problem.baseline is None else _bytes(problem.baseline)
+    moving = {s.name: None if s.index is None else _bytes(s.index) for s in problem.segments}
+    precisions = [_bytes(p) for p in posterior.precisions]
+    return {
+        "weights": fingerprint(state),
+        "data or loss (the baseline at w*)": fingerprint([baseline, problem.loss.convention, posterior.n]),
+        "parameters": fingerprint(moving),
+        "localization": fingerprint(precisions),
+        "nbeta": fingerprint(posterior.nbeta),
+        "batch_size": fingerprint(posterior.batch_size),
+        "sampler": fingerprint(repr(setup.sampler)),
+        "tuning": fingerprint(None if tuning is None else {k: np.asarray(v) for k, v in tuned_arrays(tuning).items()}),
+        "chain_method": fingerprint(isinstance(bound.evaluator, InPlace)),
+        "observables": fingerprint(at_center),
+        **{name: fingerprint(getattr(setup, name)) for name in ("chains", "warmup", "thin", "seed")},
+    }
+
+
+def environment() -> dict[str, Any]:
+    """What may change under a run that is resumed; its draws are then the same to rounding only."""
+    return {"threads": torch.get_num_threads(), "machine": platform.machine(), **_versions()}
+
+
+def _settings(setup: Setup, draws: int) -> dict[str, Any]:
+    posterior, problem = setup.posterior, setup.posterior.problem
+    notes = [*posterior.notes, *setup.notes]
+    if not (setup.full_data or problem.per_example):
+        notes.append(_MEAN_LOSS)
+    return {
+        "sampler": repr(setup.sampler),
+        "method": type(setup.sampler).__name__,
+        "unadjusted": setup.sampler.unadjusted,
+        "full_data": setup.full_data,
+        "batch_size": posterior.batch_size,
+        "chains": setup.chains,
+        "draws": draws,
+        "warmup": setup.warmup,
+        "thin": setup.thin,
+        "seed": setup.seed,
+        "n": posterior.n,
+        "nbeta": posterior.nbeta,
+        **_describe_localization(posterior),
+        "loss": problem.loss.convention,
+        "chain_method": "in_place" if isinstance(setup.bound.evaluator, InPlace) else "vectorized",
+        "dtype": str(problem.dtype).removeprefix("torch."),
+        "device": str(problem.device),
+        "threads": torch.get_num_threads(),
+        "versions": _versions(),
+        "notes": notes,
+    }
+
+
+def _describe_localization(posterior: LocalPosterior) -> dict[str, Any]:
+    names = [segment.name for segment in posterior.problem.segments]
+    each = {name: float(p.double().mean()) for name, p in zip(names, posterior.precisions, strict=True)}
+    given = posterior.localization
+    isotropic = isinstance(given, (int, float))
+    return {
+        "localization": float(given) if isinstance(given, (int, float)) else each,
+        "localization_rule": "isotropic" if isotropic else given if isinstance(given, str) else "mapping",
+        "localization_zero": not any(bool((p > 0).any()) for p in posterior.precisions),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "slt": slt_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": sys.platform,
+    }
+
+
+def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
+    """Return a tensor's bytes with its shape in front, whatever its type: numpy has no bfloat16."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    shape = torch.tensor(tensor.shape, dtype=torch.int64)
+    return np.concatenate([shape.view(torch.uint8).numpy(), flat.view(torch.uint8).numpy()])

@@ -1,0 +1,211 @@
+"""One run of chains at one temperature: groups that advance in rounds, saved as they go."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from slt._noise import Random
+from slt.errors import SaveError
+from slt.problem.data import tensors_of
+from slt.problem.evaluate import InPlace
+from slt.running._groups import join, join_tuning, part, part_tuning
+from slt.running.advance import Draws, Run, advance
+from slt.running.observed import Observed
+from slt.running.provenance import Setup, build_trace
+from slt.running.saved import Saved, SavedRun
+from slt.running.tuning import Tuned, from_arrays
+from slt.trace import Trace
+
+_POOLINGS = 10  # rounds of warmup; between two of them the chains share what they found
+_GROUP_NUMBERS = 2**26  # numbers a group of chains may hold at once in one tensor
+_FIRST_CHECK = 20  # draws before `until` is asked for the first time; then after every fifth more
+_ROUND_SECONDS, _ROUND_DRAWS = 0.5, 50  # of one round: bounds what Ctrl-C loses, and how far a save can be late
+
+
+@dataclass(frozen=True)
+class Group:
+    """Chains that are evaluated together, and their random numbers."""
+
+    chains: slice
+    random: Random
+
+
+class Session:
+    """One call of `sample`.
+
+    Args:
+        setup: What was chosen.
+        observed: What is recorded beside the loss.
+        saved: Where the run is saved; None keeps it in memory.
+    """
+
+    def __init__(self, setup: Setup, observed: Observed, saved: SavedRun | None) -> None:
+        """Lay the chains out in groups."""
+        self.setup, self.observed, self.saved = setup, observed, saved
+        self.groups = [self._group(s) for s in self._slices()]
+        self.runs: list[Run] = []
+        self.rounds: list[Draws] = []
+        self.unsaved: list[Draws] = []
+        self.warmed = self.drawn = 0
+        self.records: list[dict[str, NDArray[Any]]] = []
+        self._pace = 0.0
+
+    def start(self, tuning: Tuned | None) -> None:
+        """Put the chains at w*, or where the saved run left them."""
+        held = None if self.saved is None else self.saved.load(self.setup.sampler)
+        if self.saved is not None and held is not None:
+            self.warmed, self.drawn, self.runs = held
+            if self.drawn:
+                self.rounds = [self.saved.draws()]
+            return
+        sizes = [segment.size for segment in self.setup.posterior.problem.segments]
+        for group in self.groups:
+            count = group.chains.stop - group.chains.start
+            device = self.setup.posterior.problem.device
+            w = {name: leaf.repeat(count, 1) for name, leaf in self.setup.bound.center.items()}
+            nbeta = torch.full((count,), self.setup.posterior.nbeta, dtype=torch.float64, device=device)
+            state, found, adaptation = self.setup.sampler.init(self.setup.bound, w, nbeta, group.random)
+            if tuning is not None:
+                found = from_arrays(tuning, found, self.setup.bound.evaluator, sizes, group.chains)
+                adaptation = None
+            self.runs.append(Run(0, nbeta, state, found, adaptation, torch.zeros(count, dtype=torch.bool)))
+
+    def warm(self, bar: Any) -> None:
+        """Warm up in rounds; between two of them all living chains share what they found."""
+        warmup = self.setup.warmup
+        bar.update(self.warmed)
+        for end in sorted({round(warmup * (i + 1) / _POOLINGS) for i in range(_POOLINGS)} - {0}):
+            while self.warmed < end:
+                count = self._round(end - self.warmed)
+                self._advance(count, 1, recording=False)
+                self.warmed += count
+                if self.warmed == end:
+                    self._pool()
+                bar.update(count)
+                self._save_if_due()
+        self.runs = [run._replace(adaptation=None) for run in self.runs]
+
+    def draw(self, draws: int, until: Callable[[Trace], bool] | None, bar: Any) -> None:
+        """Draw until there are `draws`, or `until` says so."""
+        bar.update(min(self.drawn, draws) * self.setup.thin)
+        for end in _checks(draws):
+            while self.drawn < end:
+                count = self._round(min(end - self.drawn, self.observed.room))
+                self._keep(self._advance(count, self.setup.thin, recording=True))
+                self.drawn += count
+                bar.update(count * self.setup.thin)
+                self._save_if_due()
+            if until is not None and self.drawn == end and until(self.trace()):
+                break
+        self.save()
+
+    def save(self) -> None:
+        """Write what is not on disk yet.
+
+        Raises:
+            SaveError: If the disk refuses.
+        """
+        if self.saved is None:
+            return
+        try:
+            self.saved.save(self.unsaved, self.observed.take(), Saved(self.warmed, self.drawn, self.runs))
+        except OSError as error:
+            trace = self.trace() if self.rounds else None
+            raise SaveError(
+                f"{self.saved.folder} cannot be written: {error}. What was saved before stays, and the same call "
+                "resumes from there once there is room; the draws so far are in .trace.",
+                trace,
+            ) from error
+        self.unsaved = []
+
+    def trace(self) -> Trace:
+        """Build the trace of all draws; observables that are saved are read from there."""
+        names = sorted(self.rounds[0])  # the same after a resume, which reads them from files
+        arrays = {name: torch.cat([block[name] for block in self.rounds], dim=1).numpy() for name in names}
+        records = self.records or [{}]
+        observed = {name: np.concatenate([r[name] for r in records]).swapaxes(0, 1) for name in records[0]}
+        return build_trace(self.setup, self.runs, arrays, observed)
+
+    def _keep(self, blocks: list[Draws]) -> None:
+        block = {name: torch.cat([b[name] for b in blocks]) for name in blocks[0]}
+        self.rounds.append(block)
+        self.observed.filled += next(iter(block.values())).shape[1]
+        if self.saved is not None:
+            self.unsaved.append(block)
+        elif self.observed.at_center:
+            self.records.append({name: rows.copy() for name, rows in self.observed.take().items()})
+        else:
+            self.observed.filled = 0
+
+    def _save_if_due(self) -> None:
+        if self.saved is not None and (self.saved.due or not self.observed.room):
+            self.save()
+
+    def _round(self, left: int) -> int:
+        """Draws of the next round: the numbers drawn do not depend on it."""
+        fits = int(_ROUND_SECONDS / self._pace) if self._pace else 1
+        return max(1, min(left, fits, _ROUND_DRAWS))
+
+    def _advance(self, draws: int, thin: int, *, recording: bool) -> list[Draws]:
+        start = time.monotonic()
+        blocks = []
+        for i, group in enumerate(self.groups):
+            observe = self.observed.writer(group.chains) if recording else None
+            self.runs[i], block = advance(
+                self.runs[i], self.setup.bound, self.setup.sampler, group.random, draws, thin, observe
+            )
+            blocks.append(block)
+        self._pace = (time.monotonic() - start) / draws
+        return blocks
+
+    def _pool(self) -> None:
+        if self.runs[0].adaptation is None:
+            return
+        alive = ~torch.cat([run.dead for run in self.runs]).to(self.setup.posterior.problem.device)
+        adaptation, tuning = self.setup.sampler.pool(
+            join([run.adaptation for run in self.runs]), join_tuning([run.tuning for run in self.runs]), alive
+        )
+        self.runs = [
+            run._replace(adaptation=part(adaptation, group.chains), tuning=part_tuning(tuning, group.chains))
+            for run, group in zip(self.runs, self.groups, strict=True)
+        ]
+
+    def _slices(self) -> Iterator[slice]:
+        size = 1 if isinstance(self.setup.bound.evaluator, InPlace) else self._chains_that_fit()
+        for start in range(0, self.setup.chains, size):
+            yield slice(start, min(start + size, self.setup.chains))
+
+    def _chains_that_fit(self) -> int:
+        problem = self.setup.posterior.problem
+        one = problem.examples.take(torch.zeros(1, dtype=torch.long))
+        rows = problem.chunk if self.setup.full_data else self.setup.posterior.batch_size or problem.n
+        numbers = rows * sum(t.numel() for t in tensors_of(one))
+        return max(1, _GROUP_NUMBERS // max(numbers, problem.dimension))
+
+    def _group(self, chains: slice) -> Group:
+        problem = self.setup.posterior.problem
+        random = Random(
+            self.setup.seed,
+            range(chains.start, chains.stop),
+            self.setup.bound.evaluator.leaves,
+            n=problem.n,
+            batch_size=None if self.setup.full_data else self.setup.posterior.batch_size,
+            uniforms=self.setup.sampler.uniforms,
+            device=problem.device,
+            dtype=problem.dtype,
+        )
+        return Group(chains, random)
+
+
+def _checks(draws: int) -> Iterator[int]:
+    """Numbers of draws after which `until` is asked: 20, then a fifth more each time."""
+    at = _FIRST_CHECK
+    while at < draws:
+        yield at
+        at += max(1, at // 5)
+    yield draws
