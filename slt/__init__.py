@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from slt.estimators import llc as llc
     from slt.posterior import LocalPosterior as LocalPosterior
     from slt.problem import gaussian_loss as gaussian_loss
+    from slt.running import Forecast as Forecast
+    from slt.running import forecast as forecast
     from slt.running import sample as sample
     from slt.samplers import HMC as HMC
     from slt.samplers import SGLD as SGLD
@@ -30,12 +32,14 @@ else:
     _MODULES = ("analytic", "errors", "observables", "plots", "toys")
     _NAMES = {
         "Estimate": "slt.estimators",
+        "Forecast": "slt.running",
         "Gradients": "slt.api",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
         "SGLD": "slt.samplers",
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",
+        "forecast": "slt.running",
         "gaussian_loss": "slt.problem",
         "llc": "slt.estimators",
         "sample": "slt.running",

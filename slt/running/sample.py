@@ -14,6 +14,7 @@ from slt.observables import bind_all
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod
+from slt.running.forecast import in_bytes, in_time
 from slt.running.observed import Observed
 from slt.running.provenance import Setup, environment, identity
 from slt.running.saved import SavedRun
@@ -21,6 +22,9 @@ from slt.running.session import Session
 from slt.running.tuning import Tuned
 from slt.samplers import Sampler
 from slt.trace import TRACE_FILE, Trace
+
+_LONG_SECONDS, _LARGE_BYTES = 60.0, 1e8  # from which a run is worth a word before it starts
+_TIMED_STEPS = 3
 
 
 def sample(
@@ -105,6 +109,9 @@ def sample(
         try:
             with bar:
                 session.start(tuning)
+                bar.update(session.warmed + min(session.drawn, draws) * thin)
+                if progress and until is None:
+                    _tell(session, draws, bar)
                 session.warm(bar)
                 session.draw(draws, until, bar)
         except KeyboardInterrupt as interrupt:
@@ -117,6 +124,20 @@ def sample(
         return trace
     trace.save(Path(save_to) / TRACE_FILE)
     return Trace.load(save_to)
+
+
+def _tell(session: Session, draws: int, bar: tqdm) -> None:
+    """Say before a long run, or a large record, what it will take; the steps that tell are part of the run."""
+    setup, record = session.setup, draws * session.observed.draw_bytes
+    if record > _LARGE_BYTES:
+        where = "in memory" if session.saved is None else f"in {session.saved.folder}"
+        bar.write(f"the observables will take {in_bytes(record)} {where}")
+    if session.warmed or setup.warmup < _TIMED_STEPS * 2:
+        return
+    session.warm(bar, until=_TIMED_STEPS)
+    seconds = session.step_seconds * (setup.warmup + draws * setup.thin)
+    if seconds > _LONG_SECONDS:
+        bar.write(f"{setup.chains} chains of {setup.warmup + draws * setup.thin:,} steps: about {in_time(seconds)}")
 
 
 def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

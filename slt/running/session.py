@@ -53,7 +53,7 @@ class Session:
         self.unsaved: list[Draws] = []
         self.warmed = self.drawn = 0
         self.records: list[dict[str, NDArray[Any]]] = []
-        self._pace = 0.0
+        self.step_seconds = 0.0
 
     def start(self, tuning: Tuned | None) -> None:
         """Put the chains at w*, or where the saved run left them."""
@@ -75,34 +75,46 @@ class Session:
                 adaptation = None
             self.runs.append(Run(0, nbeta, state, found, adaptation, torch.zeros(count, dtype=torch.bool)))
 
-    def warm(self, bar: Any) -> None:
-        """Warm up in rounds; between two of them all living chains share what they found."""
+    def warm(self, bar: Any, *, until: int | None = None) -> None:
+        """Warm up in rounds; between two of them all living chains share what they found.
+
+        Args:
+            bar: Shows the progress.
+            until: Stop after so many steps, to go on later; None warms up to the end.
+        """
         warmup = self.setup.warmup
-        bar.update(self.warmed)
+        stop = warmup if until is None else until
         for end in sorted({round(warmup * (i + 1) / _POOLINGS) for i in range(_POOLINGS)} - {0}):
-            while self.warmed < end:
-                count = self._round(end - self.warmed)
-                self._advance(count, 1, recording=False)
+            while self.warmed < min(end, stop):
+                count = self._round(min(end, stop) - self.warmed, 1)
+                self.advance(count, 1, recording=False)
                 self.warmed += count
                 if self.warmed == end:
                     self._pool()
                 bar.update(count)
                 self._save_if_due()
-        self.runs = [run._replace(adaptation=None) for run in self.runs]
+        if self.warmed == warmup:
+            self.runs = [run._replace(adaptation=None) for run in self.runs]
 
     def draw(self, draws: int, until: Callable[[Trace], bool] | None, bar: Any) -> None:
         """Draw until there are `draws`, or `until` says so."""
-        bar.update(min(self.drawn, draws) * self.setup.thin)
         for end in _checks(draws):
             while self.drawn < end:
-                count = self._round(min(end - self.drawn, self.observed.room))
-                self._keep(self._advance(count, self.setup.thin, recording=True))
+                count = self._round(min(end - self.drawn, self.observed.room), self.setup.thin)
+                self._keep(self.advance(count, self.setup.thin, recording=True))
                 self.drawn += count
                 bar.update(count * self.setup.thin)
                 self._save_if_due()
             if until is not None and self.drawn == end and until(self.trace()):
                 break
         self.save()
+
+    def observe(self) -> None:
+        """Show every chain's place to the observables, beyond what is recorded."""
+        for group, run in zip(self.groups, self.runs, strict=True):
+            write = self.observed.writer(group.chains)
+            if write is not None:
+                write(0, run.state.w)
 
     def save(self) -> None:
         """Write what is not on disk yet.
@@ -146,12 +158,13 @@ class Session:
         if self.saved is not None and (self.saved.due or not self.observed.room):
             self.save()
 
-    def _round(self, left: int) -> int:
+    def _round(self, left: int, thin: int) -> int:
         """Draws of the next round: the numbers drawn do not depend on it."""
-        fits = int(_ROUND_SECONDS / self._pace) if self._pace else 1
+        fits = int(_ROUND_SECONDS / (self.step_seconds * thin)) if self.step_seconds else 1
         return max(1, min(left, fits, _ROUND_DRAWS))
 
-    def _advance(self, draws: int, thin: int, *, recording: bool) -> list[Draws]:
+    def advance(self, draws: int, thin: int, *, recording: bool) -> list[Draws]:
+        """Take draws with every group of chains, and note the pace."""
         start = time.monotonic()
         blocks = []
         for i, group in enumerate(self.groups):
@@ -160,7 +173,7 @@ class Session:
                 self.runs[i], self.setup.bound, self.setup.sampler, group.random, draws, thin, observe
             )
             blocks.append(block)
-        self._pace = (time.monotonic() - start) / draws
+        self.step_seconds = (time.monotonic() - start) / (draws * thin)
         return blocks
 
     def _pool(self) -> None:

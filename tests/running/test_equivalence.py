@@ -14,7 +14,7 @@ from slt.posterior import LocalPosterior, Posterior
 from slt.problem import untouched
 from slt.problem.evaluate import InPlace
 from slt.running import sample
-from slt.running.sample import _Session
+from slt.running.session import Session
 from slt.samplers import HMC, SGLD, Sampler
 from slt.trace import Trace
 from tests.models import CASES, drawn, mean_only, mlp, per_example
@@ -172,7 +172,7 @@ def test_groups_of_chains_give_the_same_draws(kind: str, monkeypatch: pytest.Mon
     sampler, batch_size = RUNS[kind]
     posterior = posterior_of(batch_size)
     together = draws_of(posterior, sampler, chains=5, chain_method="vectorized")
-    monkeypatch.setattr(_Session, "_chains_that_fit", lambda session: 2)
+    monkeypatch.setattr(Session, "_chains_that_fit", lambda session: 2)
     apart = draws_of(posterior, sampler, chains=5, chain_method="vectorized")
     same_draws(together, apart, 5)
 
