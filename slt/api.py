@@ -1,27 +1,32 @@
 """The whole chain written out, one call each."""
 
+import json
 import math
+import os
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
 
-from slt.errors import SettingsError
+from slt._store import atomic_write
+from slt.errors import ResumeError, SettingsError
 from slt.estimators import Estimate, Problem, llc
 from slt.posterior import LocalPosterior
 from slt.posterior.localization import Localization
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod, InPlace
 from slt.problem.parameters import Selection
-from slt.running import sample
+from slt.running import PLAN_FILE, sample
 from slt.samplers import HMC, SGLD, Sampler
 from slt.trace import Trace
 
 DEFAULT_SECONDS = 60.0  # the budget where none is given
 _DRAWS = 100_000  # a run ends by its target or its budget, hardly by this
 _CHAINS = 8
+_AUTOMATIC = {"HMC": HMC, "SGLD": SGLD}
 _WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
 _WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
 _SGLD_THIN = 10
@@ -64,6 +69,7 @@ def estimate_llc(
     batch_size: int | None = None,
     seed: int = 0,
     progress: bool = True,
+    save_to: str | os.PathLike[str] | None = None,
 ) -> Estimate:
     """Estimate the local learning coefficient of a trained model.
 
@@ -85,12 +91,15 @@ def estimate_llc(
         batch_size: Rows of a minibatch or chunk; default all data for HMC, 256 for SGLD.
         seed: Seed of all randomness.
         progress: Whether to show a progress bar.
+        save_to: Folder of the run, saved as it goes; after a kill the same call resumes it, with a budget in seconds
+            that begins anew. See `slt.sample`.
 
     Returns:
         The estimate, with its verdict and its trace.
 
     Raises:
         SettingsError: If a setting is outside its range.
+        ResumeError: If `save_to` holds another run.
 
     >>> import slt
     >>> toy = slt.toys.quadratic(4)
@@ -119,11 +128,15 @@ def estimate_llc(
         parameters=parameters,
         batch_size=batch_size,
     )
-    plan = _plan(posterior, sampler, count, seconds)
-    stop = _Stop(target_relative_error, plan.deadline)
+    start = time.monotonic()
+    folder = None if save_to is None else Path(save_to)
+    plan = _saved_plan(folder) or _plan(posterior, sampler, count, seconds)
+    if folder is not None:
+        _save_plan(folder, plan)
+    stop = _Stop(target_relative_error, math.inf if isinstance(seconds, Gradients) else start + seconds)
     trace = sample(
-        plan.posterior,
-        plan.sampler,
+        posterior.with_batch_size(plan.batch_size),
+        _AUTOMATIC[plan.sampler]() if sampler == "auto" else sampler,
         chains=count,
         draws=plan.draws,
         warmup=plan.warmup,
@@ -132,21 +145,20 @@ def estimate_llc(
         until=stop,
         chain_method=plan.chain_method,
         progress=progress,
+        save_to=folder,
     )
     return llc(trace.with_notes([plan.reason, stop.reason]))
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What the automatic choices came to, and the numbers that decided."""
+class _Plan(NamedTuple):
+    """What the automatic choices came to, and the numbers that decided; a run that is resumed keeps its plan."""
 
-    posterior: LocalPosterior
-    sampler: Sampler
+    sampler: str
+    batch_size: int | None
     warmup: int
     draws: int
     thin: int
     chain_method: ChainMethod
-    deadline: float
     reason: str
 
 
@@ -157,31 +169,42 @@ def _plan(
     budget: float | Gradients,
 ) -> _Plan:
     """Choose the sampler by the number of steps that the budget affords, and divide them."""
-    start = time.monotonic()
-    chain_method, pass_seconds = _fastest(posterior, chains)
-    deadline = math.inf if isinstance(budget, Gradients) else start + budget
+    # A budget of gradients is there to be repeated, so nothing about it may depend on the clock.
+    counted = isinstance(budget, Gradients)
+    chain_method, pass_seconds = ("auto", math.nan) if counted else _fastest(posterior, chains)
     # Passes over the data, of all chains together, that the budget affords.
     passes = budget.n / chains if isinstance(budget, Gradients) else budget / pass_seconds
-    hmc = HMC()
+    batch_size, worth = posterior.batch_size, _HMC_STEPS * HMC().leapfrogs
     if sampler == "auto":
-        exact = passes >= _HMC_STEPS * hmc.leapfrogs
-        sampler = hmc if exact else SGLD()
-        if not exact and posterior.batch_size is None:
-            posterior = posterior.with_batch_size(min(_BATCH, posterior.n))
-        reason = (
-            f"{type(sampler).__name__} was chosen: the budget affords about {passes:,.0f} passes over the data, and "
-            f"full-data HMC is worth starting from {_HMC_STEPS * hmc.leapfrogs:,}"
-        )
+        chosen: Sampler = HMC() if passes >= worth else SGLD()
+        if not chosen.full_data and batch_size is None:
+            batch_size = min(_BATCH, posterior.n)
+        why = f"was chosen: full-data HMC is worth starting from {worth:,} passes over the data, and"
     else:
-        reason = f"{type(sampler).__name__} was given; the budget affords about {passes:,.0f} passes over the data"
-    if sampler.full_data:
-        per_step, thin = float(getattr(sampler, "leapfrogs", 1)), 1
+        chosen, why = sampler, "was given;"
+    reason = f"{type(chosen).__name__} {why} the budget affords about {passes:,.0f}"
+    if chosen.full_data:
+        per_step, thin = float(getattr(chosen, "leapfrogs", 1)), 1
     else:
-        per_step, thin = (posterior.batch_size or posterior.n) / posterior.n, _SGLD_THIN
+        per_step, thin = (batch_size or posterior.n) / posterior.n, _SGLD_THIN
     steps = max(passes / per_step, 1)
-    warmup = int(min(_WARMUP_STEPS[sampler.full_data], _WARMUP_SHARE * steps))
-    draws = int((steps - warmup) / thin) if isinstance(budget, Gradients) else _DRAWS
-    return _Plan(posterior, sampler, max(warmup, 10), max(draws, 4), thin, chain_method, deadline, reason)
+    warmup = max(int(min(_WARMUP_STEPS[chosen.full_data], _WARMUP_SHARE * steps)), 10)
+    draws = max(int((steps - warmup) / thin), 4) if counted else _DRAWS
+    return _Plan(type(chosen).__name__, batch_size, warmup, draws, thin, chain_method, reason)
+
+
+def _saved_plan(folder: Path | None) -> _Plan | None:
+    if folder is None or not (folder / PLAN_FILE).exists():
+        return None
+    try:
+        return _Plan(**json.loads((folder / PLAN_FILE).read_text()))
+    except (ValueError, TypeError) as error:
+        raise ResumeError(f"{folder / PLAN_FILE} is damaged: {error}. Remove the folder to start afresh.") from error
+
+
+def _save_plan(folder: Path, plan: _Plan) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write(folder / PLAN_FILE, json.dumps(plan._asdict()).encode())
 
 
 def _fastest(posterior: LocalPosterior, chains: int) -> tuple[ChainMethod, float]:

@@ -1,5 +1,6 @@
 import math
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from torch import nn
 
 import slt
 from slt import api
-from slt.errors import SettingsError
+from slt.errors import ResumeError, SettingsError
 from slt.estimators import Problem
 
 
@@ -140,3 +141,26 @@ def test_an_empty_budget_is_refused() -> None:
 
 def test_a_run_goes_on_while_more_draws_may_mend_it() -> None:
     assert {Problem.NOT_CONVERGED, Problem.DRIFT, Problem.TOO_FEW_DRAWS} == api._UNFINISHED
+
+
+def test_a_saved_estimate_resumes_with_its_plan(tmp_path: Path) -> None:
+    toy = quadratic()
+    settings = {"localization": 1.0, "budget": slt.Gradients(16_000), "target_relative_error": 1e-6, "progress": False}
+    calm = slt.estimate_llc(toy.model, toy.data, toy.loss, **settings)
+    calls = 0
+
+    def dying(model: nn.Module, batch: object) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 1500:
+            raise ZeroDivisionError
+        return toy.loss(model, batch)
+
+    dying.__qualname__ = toy.loss.__qualname__
+    with pytest.raises(ZeroDivisionError):
+        slt.estimate_llc(toy.model, toy.data, dying, save_to=tmp_path / "run", **settings)
+    saved = slt.estimate_llc(toy.model, toy.data, toy.loss, save_to=tmp_path / "run", **settings)
+    assert saved.value == calm.value
+    assert slt.llc(slt.Trace.load(tmp_path / "run")).value == calm.value
+    with pytest.raises(ResumeError, match="nbeta"):
+        slt.estimate_llc(toy.model, toy.data, toy.loss, save_to=tmp_path / "run", nbeta=3.0, **settings)

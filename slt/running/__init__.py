@@ -2,5 +2,6 @@
 
 from slt.running.forecast import Forecast, forecast
 from slt.running.sample import sample
+from slt.running.saved import PLAN_FILE
 
-__all__ = ["Forecast", "forecast", "sample"]
+__all__ = ["PLAN_FILE", "Forecast", "forecast", "sample"]

@@ -21,6 +21,7 @@ from slt.errors import ResumeError
 from slt.running.advance import Draws
 
 RUN_FORMAT = 1
+PLAN_FILE = "plan.json"  # may lie in a folder before the run does: the choices of a call that made the run
 _HEADER_BYTES = 256  # of each .npy file: room for any number of draws, so that it can be rewritten in place
 _INTERVAL = 2.0  # seconds between two saves at least
 _SHARE = 0.04  # of the time that saving may take
@@ -62,7 +63,7 @@ class SavedRun:
         if manifest.exists():
             self.begun_in = self._check(manifest, identity)
             return
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        if self.folder.exists() and (not self.folder.is_dir() or set(os.listdir(self.folder)) - {PLAN_FILE}):
             raise ResumeError(f"{self.folder} is not empty and holds no run of slt. Name another folder, or empty it.")
         for name in ("draws", "observables"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
