@@ -1,12 +1,17 @@
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS_STAMP := .venv/.installed-docs
+PYTHON312 ?= python3.12
+# What runs without torch.
+NUMPY_WING := tests/test_store.py tests/test_statistics.py tests/test_trace.py tests/analytic tests/estimators tests/plots \
+	slt/_store.py slt/_statistics.py slt/trace.py slt/errors.py slt/analytic slt/estimators slt/plots
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test exact smoke bench clean
+.PHONY: help demo check test exact smoke docs numpy-wing bench clean
 
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMP)  ## Follow the LLC of two small networks over training, on real digits
 	$(BIN)/slt demo
@@ -23,8 +28,30 @@ test: check  ## What every change must pass: check, fast tests, doctests
 exact: $(STAMP)  ## The statistical suite against exact answers: slow
 	$(BIN)/pytest -n 2 -m exact tests/exact
 
-smoke: $(STAMP)  ## The package used as a user would
+smoke: $(DOCS_STAMP)  ## The package used as a user would, the tutorials included
 	$(BIN)/pytest -m smoke
+
+docs: $(DOCS_STAMP)  ## Build the documentation into docs/_build; a warning is an error
+	rm -rf docs/_build
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build
+	@echo "Open docs/_build/index.html."
+
+numpy-wing:  ## What needs no torch, under Python 3.12 and ArviZ 1, where that Python is installed
+	@if ! $(PYTHON312) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null; then \
+	    echo "Python 3.12 is not installed as $(PYTHON312): nothing was tested. PYTHON312=PATH names another place."; \
+	    exit 0; \
+	fi; \
+	set -e; \
+	if ! [ .venv312/.installed -nt pyproject.toml -a .venv312/.installed -nt constraints.txt ]; then \
+	    echo "Making .venv312: a minute or two the first time."; \
+	    $(PYTHON312) -m venv --clear .venv312; \
+	    grep -v '^arviz==' constraints.txt > .venv312/constraints.txt; \
+	    .venv312/bin/python -m pip install -qq --disable-pip-version-check -c .venv312/constraints.txt \
+	        'arviz>=1,<2' 'h5netcdf[h5py]' hypothesis matplotlib numpy pytest scipy xarray; \
+	    .venv312/bin/python -m pip install -qq --disable-pip-version-check --no-deps -e .; \
+	    touch .venv312/.installed; \
+	fi; \
+	.venv312/bin/python -m pytest $(NUMPY_WING)
 
 bench: $(STAMP)  ## Run every script in benchmarks/, one after the other
 ifeq ($(BENCHMARKS),)
@@ -34,7 +61,7 @@ else
 endif
 
 clean:  ## Remove caches and build outputs; .venv stays
-	rm -rf build dist docs/_build docs/jupyter_execute .coverage
+	rm -rf build dist docs/_build docs/jupyter_execute docs/tutorials .coverage
 	rm -rf .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
 
@@ -51,4 +78,10 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@echo "Installing slt and its tools into .venv: a few minutes the first time."
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# What the documentation and the tutorials need on top.
+$(DOCS_STAMP): $(STAMP)
+	@echo "Installing what documentation and tutorials need into .venv."
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,docs,tutorials]'
 	@touch $@

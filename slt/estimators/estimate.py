@@ -86,6 +86,29 @@ class Estimate:
         problems = "\n".join(f"  {finding}" for finding in self.verdict.problems)
         raise UnreliableEstimateError(f"llc {self._pair()} cannot be relied on:\n{problems}", self)
 
+    def plot(self, *, axes: Any = None) -> NDArray[Any]:
+        """Draw the traces of the chains, under a title with value, interval and verdict.
+
+        Args:
+            axes: Four axes in any shape; None makes a new figure. The title is that of their figure.
+
+        Returns:
+            The axes; see `slt.plots.traces`.
+        """
+        from slt.plots import traces
+
+        axes = traces(self.trace, interval=self.interval(), axes=axes)
+        low, high = self.interval()
+        digits = _decimals(self.mcse)
+        kinds = ", ".join(str(finding.kind).replace("_", " ") for finding in self.verdict.problems)
+        axes.flat[0].figure.suptitle(
+            f"LLC {self._pair()} (95 % interval {low:.{digits}f} to {high:.{digits}f})\n"
+            + ("reliable" if self.verdict.ok else f"not reliable: {kinds}"),
+            color=None if self.verdict.ok else "#b00020",
+            fontsize="medium",
+        )
+        return axes
+
     def __str__(self) -> str:
         """Say what a reader wants to know, in the order of asking: value, verdict, circumstances."""
         low, high = self.interval()

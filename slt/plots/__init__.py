@@ -1,5 +1,7 @@
 """Pictures of arrays: every function draws into `ax`, returns it, and neither shows nor saves anything."""
 
+from slt.plots.chains import acceptance, distances, losses, running_llc, virial
 from slt.plots.over_training import over_training
+from slt.plots.traces import traces
 
-__all__ = ["over_training"]
+__all__ = ["acceptance", "distances", "losses", "over_training", "running_llc", "traces", "virial"]

@@ -8,10 +8,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 import slt
-from slt.checkpoints import Sweep, load_weights
-from slt.errors import CheckpointError, DataError, SettingsError
+from slt.checkpoints import Row, Sweep, load_weights
+from slt.checkpoints.names import named_checkpoints
+from slt.errors import CheckpointError, DataError, Interrupted, SettingsError
 
-FAST = {"target_relative_error": 0.3, "budget": slt.Gradients(4_000), "chains": 2, "progress": False}
+FAST = {"target_relative_error": 0.3, "budget": slt.Gradients(1_000), "chains": 2, "progress": False}
 
 
 def factory() -> nn.Module:
@@ -54,6 +55,12 @@ def test_a_checkpoint_is_estimated_at_its_own_weights(folder: Path) -> None:
         assert row.estimate.trace.loss_center == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_global_random_state_is_left_alone(folder: Path) -> None:
+    before = torch.get_rng_state()
+    slt.sweep([folder / "step-2.pt"], factory, data(), "cross_entropy", **FAST)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_failed_checkpoint_is_reported_and_the_rest_finished(folder: Path) -> None:
     torch.save(nn.Linear(7, 7).state_dict(), folder / "step-5.pt")
     broken = factory()
@@ -85,6 +92,20 @@ def test_interruption_is_not_a_failure(folder: Path) -> None:
         slt.sweep([folder / "step-2.pt"], factory, data(), loss, **FAST)
 
 
+def test_interruption_of_sampling_is_not_a_failure_either(folder: Path) -> None:
+    calls = 0
+
+    def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > 200:
+            raise KeyboardInterrupt
+        return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+
+    with pytest.raises(Interrupted):  # which is an Exception, as failures are
+        slt.sweep([folder / "step-2.pt", folder / "step-10.pt"], factory, data(), loss, **FAST)
+
+
 def test_settings_are_checked_before_any_checkpoint(folder: Path) -> None:
     with pytest.raises(SettingsError, match="nbeta must be positive"):
         slt.sweep([folder / "step-2.pt"], factory, data(), "cross_entropy", nbeta=-1.0)
@@ -105,50 +126,19 @@ def test_missing_files_are_named_before_any_work(folder: Path) -> None:
 
 def test_same_stems_are_told_apart(folder: Path) -> None:
     (folder / "a").mkdir()
-    torch.save(factory().state_dict(), folder / "a" / "step-2.pt")
-    found = slt.sweep([folder / "step-2.pt", folder / "a" / "step-2.pt"], factory, data(), "cross_entropy", **FAST)
-    assert len(found.estimates) == 2
+    for other in ("a/step-2.pt", "step-2.safetensors"):
+        (folder / other).touch()
+        files = [folder / "step-2.pt", folder / other]
+        assert list(named_checkpoints(files).values()) == files
 
 
-class Evil:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (print, ("executed",))
-
-
-def test_a_pickle_that_is_not_plain_weights_is_refused_and_not_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "evil.pt"
-    torch.save(Evil(), path)
-    with pytest.raises(CheckpointError, match="does not hold plain weights"):
-        load_weights(factory(), path)
-    torch.save({"state_dict": [1, 2]}, path)
-    with pytest.raises(CheckpointError, match="must hold a state dict of tensors"):
-        load_weights(factory(), path)
-    assert capsys.readouterr().out == ""
-
-
-def test_unreadable_files_are_named(tmp_path: Path) -> None:
-    for name in ("short.pt", "short.safetensors"):
-        path = tmp_path / name
-        path.write_bytes(b"\x00" * 5)
-        with pytest.raises(CheckpointError, match=name):
-            load_weights(factory(), path)
-    with pytest.raises(CheckpointError, match=r"missing\.pt does not exist"):
-        load_weights(factory(), tmp_path / "missing.pt")
-
-
-@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
-def test_weights_inside_a_training_checkpoint_are_found(tmp_path: Path, key: str) -> None:
-    source = factory()
-    torch.save({key: source.state_dict(), "epoch": 3}, tmp_path / "c.pt")
-    model = factory()
-    load_weights(model, tmp_path / "c.pt")
-    assert torch.equal(model[0].weight, source[0].weight)
+def test_data_that_can_be_read_only_once_are_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="read"):
+        slt.sweep([folder / "step-2.pt"], factory, iter([data()]), "cross_entropy", **FAST)
 
 
 def test_steps_fall_back_to_order() -> None:
-    row = slt.checkpoints.Row("best", Path("best.pt"), 0.0, None, ValueError("x"))
+    row = Row("best", Path("best.pt"), 0.0, None, ValueError("x"))
     assert Sweep((row, row)).steps() == [0, 1]
 
 

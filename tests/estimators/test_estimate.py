@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.stats import t
 
 from slt.errors import SettingsError, UnreliableEstimateError
@@ -119,3 +120,22 @@ def test_two_digits_of_the_error_are_shown(estimate, value, mcse, shown):
 def test_html_is_the_same_text_escaped(estimate):
     bad = replace(estimate, verdict=Verdict(notes=(Finding(Problem.REMARK, "<b>&"),)))
     assert "&lt;b&gt;&amp;" in bad._repr_html_()
+
+
+def test_plot_says_value_interval_and_verdict_over_the_traces(estimate):
+    figure = Figure()
+    axes = estimate.plot(axes=figure.subplots(2, 2))
+    low, high = estimate.interval()
+    assert figure.get_suptitle().splitlines() == [
+        f"LLC {estimate.value:.3f} +- {estimate.mcse:.3f} (95 % interval {low:.3f} to {high:.3f})",
+        "reliable",
+    ]
+    (band,) = axes[0, 1].patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((low, high))
+    assert axes[0, 1].get_lines()[-1].get_ydata()[-1] == pytest.approx(estimate.value)
+
+
+def test_plot_of_an_unreliable_estimate_names_the_problems(estimate):
+    figure = Figure()
+    replace(estimate, verdict=BAD).plot(axes=figure.subplots(2, 2))
+    assert figure.get_suptitle().endswith("not reliable: not converged")

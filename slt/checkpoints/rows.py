@@ -1,0 +1,135 @@
+"""What became of each checkpoint, as a table and as a picture."""
+
+import csv
+import html
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slt.estimators import Estimate
+
+HEAD = ["checkpoint", "LLC", "95 % interval", "ESS", "verdict"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one checkpoint: an estimate, or the error that stopped it.
+
+    Attributes:
+        name: The checkpoint's name.
+        path: Its file.
+        seconds: What the estimate took when it was made.
+        estimate: The estimate, or None.
+        error: What stopped it, or None.
+    """
+
+    name: str
+    path: Path
+    seconds: float
+    estimate: Estimate | None
+    error: Exception | None
+
+    @property
+    def step(self) -> int | None:
+        """The last number in the file's name, customarily the training step."""
+        numbers = re.findall(r"\d+", self.name)
+        return int(numbers[-1]) if numbers else None
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in a word or a few."""
+        if self.estimate is None:
+            return f"failed: {type(self.error).__name__}: {self.error}"
+        return "good" if self.estimate.verdict.ok else "; ".join(_kinds(self.estimate)).replace("_", " ")
+
+
+def cells(row: Row) -> list[str]:
+    """Return a row's entries under `HEAD`."""
+    if row.estimate is None:
+        return [row.name, "-", "-", "-", row.verdict]
+    low, high = row.estimate.interval()
+    return [row.name, f"{row.estimate.value:.4g}", f"{low:.4g} to {high:.4g}", f"{row.estimate.ess:.0f}", row.verdict]
+
+
+def text_table(rows: Sequence[Row]) -> str:
+    """Lay the rows out for a terminal, with the seconds that each took."""
+    table = [[*HEAD[:-1], "seconds", HEAD[-1]]]
+    for row in rows:
+        *first, verdict = cells(row)
+        table.append([*first, f"{row.seconds:.1f}", verdict])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    last = len(widths) - 1
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i in (0, last) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in table
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def html_table(rows: Sequence[Row], links: Sequence[str] | None = None) -> str:
+    """Lay the rows out as an HTML table, everything escaped.
+
+    Args:
+        rows: The rows.
+        links: Where each name leads to; None makes no links.
+
+    Returns:
+        A table element.
+    """
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in HEAD)
+    body = []
+    for i, row in enumerate(rows):
+        name, *others = map(html.escape, cells(row))
+        if links is not None:
+            name = f'<a href="{html.escape(links[i])}">{name}</a>'
+        body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in (name, *others)) + "</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def csv_table(rows: Sequence[Row]) -> str:
+    """Write the rows as CSV, numbers in full; without seconds, so that the same run gives the same text."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["name", "path", "llc", "mcse", "low", "high", "ok", "problems", "error"])
+    for row in rows:
+        e = row.estimate
+        numbers = [""] * 6 if e is None else [e.value, e.mcse, *e.interval(), e.verdict.ok, "; ".join(_kinds(e))]
+        error = "" if row.error is None else f"{type(row.error).__name__}: {row.error}"
+        writer.writerow([row.name, row.path, *numbers, error])
+    return text.getvalue()
+
+
+def steps_of(rows: Sequence[Row]) -> list[int]:
+    """Training steps read from the names, or 0, 1, 2, ... if they do not all tell different ones."""
+    numbers = [step for step in (row.step for row in rows) if step is not None]
+    return numbers if len(set(numbers)) == len(rows) else list(range(len(rows)))
+
+
+def draw_rows(rows: Sequence[Row], steps: Sequence[float], ax: Any, **options: Any) -> Any:
+    """Draw the estimates over training steps with `slt.plots.over_training`; failed rows are left out."""
+    from slt.plots import over_training
+
+    made = [(at, row.estimate) for at, row in zip(steps, rows, strict=True)]
+    there = [(at, e) for at, e in made if e is not None]
+    intervals = np.array([e.interval() for _, e in there]).reshape(-1, 2)
+    return over_training(
+        np.array([at for at, _ in there]),
+        np.array([e.value for _, e in there]),
+        intervals[:, 0],
+        intervals[:, 1],
+        ok=np.array([e.verdict.ok for _, e in there]),
+        ax=ax,
+        **options,
+    )
+
+
+def _kinds(estimate: Estimate) -> list[str]:
+    return [str(finding.kind) for finding in estimate.verdict.problems]

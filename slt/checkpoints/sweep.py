@@ -1,0 +1,221 @@
+"""One estimate for each checkpoint of a training run, kept and gone on with in a folder."""
+
+import functools
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from tqdm.auto import tqdm
+
+from slt._store import atomic_write, file_fingerprint
+from slt.api import estimate_llc
+from slt.checkpoints.folder import REPORT, TABLE, Folder
+from slt.checkpoints.names import named_checkpoints
+from slt.checkpoints.report import report_page
+from slt.checkpoints.rows import Row, csv_table, draw_rows, html_table, steps_of, text_table
+from slt.checkpoints.run import describe_run
+from slt.checkpoints.weights import PathLike, load_weights
+from slt.errors import DataError, ResumeError, SettingsError
+from slt.estimators import Estimate, llc
+from slt.problem import Problem, untouched
+
+# Losses at w* of one loss on one model and one set of data, evaluated by other programs or on another device.
+_SAME_LOSS = 1e-3
+_SAME_SMALL_LOSS = 1e-6  # nats: where a loss has nearly vanished, rounding is all of it
+# What is handed to `estimate_llc` and has no bearing on its numbers, or is described by other means.
+_NOT_SETTINGS = ("model", "data", "loss", "progress", "save_to")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The estimates of several checkpoints, in the order they were given; failures among them.
+
+    Attributes:
+        rows: One for each checkpoint.
+    """
+
+    rows: tuple[Row, ...]
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """The estimates that were made, by name."""
+        return {row.name: row.estimate for row in self.rows if row.estimate is not None}
+
+    @property
+    def failures(self) -> dict[str, Exception]:
+        """What stopped the others, by name."""
+        return {row.name: row.error for row in self.rows if row.error is not None}
+
+    @property
+    def ok(self) -> bool:
+        """Whether every checkpoint has an estimate, and every verdict is good."""
+        return not self.failures and all(estimate.verdict.ok for estimate in self.estimates.values())
+
+    def steps(self) -> list[int]:
+        """Training steps read from the names, or 0, 1, 2, ... if they do not all tell different ones."""
+        return steps_of(self.rows)
+
+    def __str__(self) -> str:
+        """Lay the rows out as a table."""
+        return text_table(self.rows)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.rows)
+
+    def to_csv(self) -> str:
+        """Write the table as CSV, numbers in full; without the seconds, which differ from run to run."""
+        return csv_table(self.rows)
+
+    def report(self, path: PathLike) -> None:
+        """Write an HTML page: the table, the LLC over training, and verdict and traces of each checkpoint.
+
+        The page needs nothing beside itself, neither a server nor a network.
+
+        Args:
+            path: The file to make or replace, customarily ``.html``; its folder must exist.
+        """
+        atomic_write(path, report_page(self.rows).encode())
+
+    def plot(self, *, steps: Sequence[float] | None = None, ax: Any = None, **options: Any) -> Any:
+        """Draw the LLC over training; see `slt.plots.over_training` for the options.
+
+        Args:
+            steps: Where each checkpoint stands; default `steps()`.
+            ax: Axes to draw on.
+            **options: Passed on.
+
+        Returns:
+            The axes.
+        """
+        return draw_rows(self.rows, self.steps() if steps is None else steps, ax, **options)
+
+
+def sweep(
+    checkpoints: str | Iterable[PathLike] | Mapping[str, PathLike],
+    model_factory: Callable[[], nn.Module],
+    data: Any,
+    loss: Any,
+    *,
+    save_to: PathLike | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Sweep:
+    """Estimate the LLC of every checkpoint; one that fails is reported and the rest finished.
+
+    With `save_to` each estimate is kept as soon as it is made, and the same call goes on where an earlier one ended,
+    however it ended: what is done is read back, while checkpoints that are new, that failed, or whose content has
+    changed are estimated. With a budget of `slt.Gradients` the files do not depend on how often the sweep was stopped
+    (as long as ``chain_method`` in a trace's settings is the same: it is chosen by the clock where both can run); the
+    seconds alone do, which are kept in ``sweep.json`` for this reason.
+
+    Args:
+        checkpoints: Paths, a glob, or a mapping from names to paths; ``.safetensors``, or what `torch.save` wrote
+            of a state dict (read with ``weights_only=True``).
+        model_factory: Makes the model that the weights are loaded into, anew for each checkpoint.
+        data: See `slt.LocalPosterior`; read once for each checkpoint.
+        loss: See `slt.LocalPosterior`.
+        save_to: Folder for one trace a checkpoint, ``NAME.nc``, the table, ``sweep.csv``, the page, ``report.html``,
+            and what they were made from, ``sweep.json``; made if it is not there.
+        progress: Whether to show progress bars.
+        **settings: Passed on to `slt.estimate_llc`.
+
+    Returns:
+        The table.
+
+    Raises:
+        CheckpointError: If there is no checkpoint, a file is missing, or a name is no file name.
+        DataError: If the data can be read only once; with `save_to` also if they cannot be read.
+        ResumeError: If the folder holds a sweep with other settings, data or loss.
+        SettingsError: If a setting is outside its range.
+
+    >>> import tempfile, torch, slt
+    >>> from pathlib import Path
+    >>> toy = slt.toys.quadratic(2)
+    >>> quick = {"localization": 1.0, "budget": slt.Gradients(4_000), "target_relative_error": 0.2, "chains": 1}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save(toy.model.state_dict(), Path(folder, "step-10.pt"))
+    ...     found = slt.sweep(f"{folder}/*.pt", lambda: toy.model, toy.data, toy.loss, progress=False, **quick)
+    >>> bool(abs(found.estimates["step-10"].value - toy.exact.value) < 0.5)
+    True
+    """
+    # a TypeError for a setting that there is not
+    bound = inspect.signature(estimate_llc).bind(None, data, loss, progress=progress, **settings)
+    bound.apply_defaults()
+    named = named_checkpoints(checkpoints)
+    if isinstance(data, Iterator):
+        raise DataError(f"data must be readable once for each checkpoint, got the one-way {type(data).__name__}.")
+    folder, rows = None, {}
+    if save_to is not None:
+        told = {name: value for name, value in bound.arguments.items() if name not in _NOT_SETTINGS}
+        folder = Folder(save_to, describe_run(told, data, loss), list(named))
+        rows = _finished(folder, named)
+        for row in list(rows.values())[:1]:
+            _require_same_loss(row, model_factory, data, loss, bound.arguments)
+    one = functools.partial(estimate_llc, data=data, loss=loss, progress=progress, **settings)
+    missing = {name: path for name, path in named.items() if name not in rows}
+    bar = tqdm(missing.items(), total=len(named), initial=len(rows), disable=not progress, unit="checkpoint")
+    for name, path in bar:
+        # before it is read: a file that changes meanwhile is estimated again by the next call
+        content = file_fingerprint(path) if folder is not None and path.is_file() else None
+        rows[name] = row = _estimate(name, path, model_factory, one)
+        if folder is not None:
+            folder.keep(name, content, row.estimate, row.error, row.seconds)
+            folder.write(TABLE, csv_table([rows[each] for each in named if each in rows]))
+    found = Sweep(tuple(rows[name] for name in named))
+    if folder is not None:
+        folder.write(TABLE, found.to_csv())
+        found.report(folder.path / REPORT)
+    return found
+
+
+def _estimate(
+    name: str, path: Path, model_factory: Callable[[], nn.Module], estimate: Callable[[nn.Module], Estimate]
+) -> Row:
+    start = time.monotonic()
+    made, error = None, None
+    try:
+        made = estimate(_model(model_factory, path))
+    # a wrong setting would stop every one; Interrupted is Ctrl-C and an Exception too
+    except (SettingsError, KeyboardInterrupt):
+        raise
+    except Exception as failure:  # whatever stopped this one stands in its row
+        error = failure
+    return Row(name, path, time.monotonic() - start, made, error)
+
+
+def _model(model_factory: Callable[[], nn.Module], path: Path) -> nn.Module:
+    # weights that are about to be overwritten take no random numbers from the program around
+    with untouched(nn.Identity()):
+        model = model_factory()
+    load_weights(model, path)
+    return model
+
+
+def _finished(folder: Folder, named: Mapping[str, Path]) -> dict[str, Row]:
+    rows = {}
+    for name, path in named.items():
+        trace = folder.finished(name, path)
+        if trace is not None:
+            rows[name] = Row(name, path, folder.entries[name].seconds, llc(trace), None)
+    return rows
+
+
+def _require_same_loss(
+    row: Row, model_factory: Callable[[], nn.Module], data: Any, loss: Any, settings: Mapping[str, Any]
+) -> None:
+    """Refuse a folder whose losses are not these: a function's name does not tell what it computes."""
+    if row.estimate is None:
+        return
+    model = _model(model_factory, row.path)
+    chosen = {name: settings[name] for name in ("parameters", "batch_size")}
+    then, now = row.estimate.trace.loss_center, Problem(model, data, loss, **chosen).loss_center
+    if not math.isclose(now, then, rel_tol=_SAME_LOSS, abs_tol=_SAME_SMALL_LOSS):
+        raise ResumeError(
+            f"the folder holds another sweep: the loss at checkpoint {row.name} was {then:.6g} nats, is {now:.6g}. "
+            "Another loss or another model_factory was used; save to another folder."
+        )
