@@ -26,7 +26,7 @@ test: check  ## What every change must pass: check, fast tests, doctests
 	$(BIN)/pytest -n 2
 
 exact: $(STAMP)  ## The statistical suite against exact answers: slow
-	$(BIN)/pytest -n 2 -m exact tests/exact
+	$(BIN)/pytest -n 2 -m exact
 
 smoke: $(DOCS_STAMP)  ## The package used as a user would, the tutorials included
 	$(BIN)/pytest -m smoke

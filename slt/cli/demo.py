@@ -1,5 +1,6 @@
 """``slt demo``: the LLC over the training of two small networks on real images."""
 
+import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class _Digits:
     test: tuple[Tensor, Tensor]
 
 
+def run(chosen: argparse.Namespace) -> int:
+    """Run the demonstration; return the exit code."""
+    return run_demo(chosen.out, progress=not chosen.quiet)
+
+
 def run_demo(out: str, *, progress: bool = True) -> int:
     """Train, estimate, print and draw; return the exit code.
 
@@ -70,17 +76,18 @@ def run_demo(out: str, *, progress: bool = True) -> int:
         for case in CASES:
             print(f"\n{case.name}: training to epoch {_EPOCHS[-1]} ({len(digits.train[0])} images)")
             losses = _train(case, digits, folder / case.name)
-            found = sweep(
-                sorted((folder / case.name).glob("epoch-*.pt")),
-                case.make,
-                digits.train,
-                "cross_entropy",
-                save_to=folder / case.name,
-                target_relative_error=case.target,
-                chains=_CHAINS,
-                budget=_SECONDS,
-                progress=progress,
-            )
+            with torch.random.fork_rng(devices=[]):  # making the networks draws their first weights
+                found = sweep(
+                    sorted((folder / case.name).glob("epoch-*.pt")),
+                    case.make,
+                    digits.train,
+                    "cross_entropy",
+                    save_to=folder / case.name,
+                    target_relative_error=case.target,
+                    chains=_CHAINS,
+                    budget=_SECONDS,
+                    progress=progress,
+                )
             print(found)
             results[case.name] = (found, losses)
         picture = folder / "llc-over-training.png"

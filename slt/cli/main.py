@@ -1,27 +1,37 @@
-"""Reads the command line and hands each command to its file."""
+"""Reads the command line, hands each command to its file, and turns what went wrong into an exit code."""
 
-import argparse
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-import slt
+from slt.cli.arguments import build_parser
+from slt.errors import Interrupted, NoDrawsError, SltError
+
+BAD_VERDICT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``slt``; return its exit code, 0 where all went well."""
-    parser = argparse.ArgumentParser(
-        prog="slt", description="Singular learning theory estimation: how degenerate is a trained model?"
-    )
-    parser.add_argument("--version", action="version", version=f"slt {slt.__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo = commands.add_parser(
-        "demo",
-        help="train two small networks on real digits and follow their LLC over training",
-        description="Trains an MLP and a CNN on scikit-learn's digits, estimates the LLC of eight checkpoints of "
-        "each, prints a table and draws a picture. Takes a few minutes.",
-    )
-    demo.add_argument("--out", default="slt-demo", help="folder for checkpoints, traces and picture")
-    demo.add_argument("--quiet", action="store_true", help="no progress bars")
-    chosen = parser.parse_args(arguments)
-    from slt.cli.demo import run_demo  # imports torch, which --help need not wait for
+    """Run ``slt``.
 
-    return run_demo(chosen.out, progress=not chosen.quiet)
+    What slt refuses is one line on the standard error; any other exception comes from the user's code, and
+    propagates.
+
+    Args:
+        arguments: The words after ``slt``; None reads those of the process.
+
+    Returns:
+        The exit code: 0 where all went well, 1 where a verdict is bad or a checkpoint failed, 2 where the
+        command or what it names cannot be used, 130 after Ctrl-C.
+    """
+    chosen = build_parser().parse_args(arguments)
+    command = import_module(f"slt.cli.{chosen.command}")  # imports torch, which --help need not wait for
+    try:
+        return command.run(chosen)
+    except Interrupted as error:
+        code, message = INTERRUPTED, error
+    except NoDrawsError as error:
+        code, message = BAD_VERDICT, error
+    except SltError as error:
+        code, message = BAD_INPUT, error
+    print(f"slt {chosen.command}: {' '.join(str(message).split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,126 @@
+"""What each command takes."""
+
+import argparse
+
+import slt
+
+_EXIT_CODES = (
+    "Exit code: 0 if every verdict is good, 1 if one is bad or a checkpoint failed, 2 if the command or what it names "
+    "cannot be used."
+)
+_BY_NAME = "is found from the current folder and called without arguments"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``slt``; `command` in what it returns names the file that runs."""
+    parser = argparse.ArgumentParser(
+        prog="slt", description="Singular learning theory estimation: how degenerate is a trained model?"
+    )
+    parser.add_argument("--version", action="version", version=f"slt {slt.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_llc(commands)
+    _add_sweep(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_llc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    llc = commands.add_parser(
+        "llc",
+        help="estimate the local learning coefficient of one checkpoint",
+        description="Estimates the local learning coefficient of one checkpoint, with its error and verdict.",
+        epilog=_EXIT_CODES,
+    )
+    llc.add_argument(
+        "--checkpoint", required=True, metavar="FILE", help=".safetensors, or what torch.save wrote of a state dict"
+    )
+    _add_problem(llc)
+    _add_settings(llc)
+    _add_output(llc, "folder for the draws, trace.nc")
+
+
+def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    sweep = commands.add_parser(
+        "sweep",
+        help="estimate the local learning coefficient of every checkpoint",
+        description="Estimates the local learning coefficient of every checkpoint and prints a table. One that "
+        "fails has its error in the table, and the rest are finished.",
+        epilog=_EXIT_CODES,
+    )
+    sweep.add_argument(
+        "checkpoints", nargs="+", metavar="CHECKPOINTS", help="files, or one pattern in quotes such as 'ckpts/*.pt'"
+    )
+    _add_problem(sweep)
+    _add_settings(sweep)
+    _add_output(
+        sweep,
+        "folder for the draws of each checkpoint, NAME.nc, the table, sweep.csv, and the page, report.html; the same "
+        "command goes on where an earlier one ended",
+    )
+
+
+def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="train two small networks on real digits and follow their LLC over training",
+        description="Trains an MLP and a CNN on scikit-learn's digits, estimates the LLC of eight checkpoints of "
+        "each, prints a table and draws a picture. Takes a few minutes.",
+    )
+    demo.add_argument("--out", default="slt-demo", help="folder for checkpoints, traces and picture")
+    demo.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_problem(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the problem")
+    group.add_argument(
+        "--model", required=True, metavar="MODULE:FACTORY", help=f"makes the torch.nn.Module; {_BY_NAME}"
+    )
+    group.add_argument(
+        "--data",
+        required=True,
+        metavar="MODULE:FACTORY",
+        help=f"makes a tuple of tensors, a Dataset or a DataLoader; {_BY_NAME}",
+    )
+    group.add_argument(
+        "--loss",
+        required=True,
+        metavar="LOSS",
+        help="cross_entropy, mse, gaussian, gaussian:SCALE, causal_lm, or MODULE:FUNCTION of (model, batch) in nats",
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("settings, all with a default")
+    group.add_argument("--nbeta", type=float, help="inverse temperature times n; default n / log n")
+    group.add_argument(
+        "--localization", type=_localization, default="auto", metavar="GAMMA", help="a number, or auto (default)"
+    )
+    group.add_argument(
+        "--target",
+        type=float,
+        default=0.02,
+        metavar="SHARE",
+        help="half-width of the 95 %% interval over the value at which to stop; default 0.02",
+    )
+    group.add_argument("--budget", type=float, metavar="SECONDS", help="for one checkpoint; default 60")
+    group.add_argument(
+        "--sampler", choices=("auto", "hmc", "sgld"), default="auto", help="default auto: hmc if the budget affords it"
+    )
+    group.add_argument("--chains", type=int, help="default 8")
+    group.add_argument("--batch-size", type=int, metavar="ROWS", help="rows of a minibatch, or of a chunk for hmc")
+    group.add_argument("--seed", type=int, default=0, help="of all randomness; default 0")
+
+
+def _add_output(parser: argparse.ArgumentParser, saved: str) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--save-to", metavar="FOLDER", help=saved)
+    group.add_argument("--json", action="store_true", help="print JSON: everything but the draws; null is no number")
+    group.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _localization(text: str) -> float | str:
+    """Read "auto" or a number; argparse says what is wrong with anything else."""
+    return text if text == "auto" else float(text)
+
+
+_localization.__name__ = "number or auto"
