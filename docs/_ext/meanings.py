@@ -1,0 +1,89 @@
+"""What each problem of a verdict means; thresholds in braces are read from `slt.estimators.judges`."""
+
+from typing import NamedTuple
+
+from slt.estimators import Problem
+
+
+class Meaning(NamedTuple):
+    """The part of the explanation that the package itself does not hold."""
+
+    found: str
+    """When the problem is found."""
+    why: str
+    """What it says about the estimate."""
+
+
+MEANINGS = {
+    Problem.NON_FINITE_CHAIN: Meaning(
+        "when a chain's loss or weights became infinite or not a number, or grew beyond all reason. Such a chain is "
+        "left out whole, with everything it drew before.",
+        "The chains that are left may be those that happened to stay where it is safe, so their mean is not that of "
+        "the posterior. It is a problem however few of the chains it takes.",
+    ),
+    Problem.FROZEN_CHAIN: Meaning(
+        "when a chain never changes its loss or its distance from w*, when its loss varies less than "
+        "{FROZEN_SPREAD:g} times as much as is usual among the chains, or when its mean acceptance is below "
+        "{FROZEN_ACCEPTANCE:g}.",
+        "A chain that stands still repeats one place, mostly w* itself, and pulls the estimate towards zero.",
+    ),
+    Problem.NOT_CONVERGED: Meaning(
+        "when the rank-normalized split R-hat of the losses is above {RHAT:g}.",
+        "The chains have not yet been through the same region, or not in the same shares: each gives an answer of its "
+        "own, and the interval, which assumes that they agree, is too narrow.",
+    ),
+    Problem.DRIFT: Meaning(
+        "when the late draws differ from the early ones by more than {DRIFT_ERRORS:g} standard errors and by more "
+        "than {DRIFT_SHARE:.0%} of the estimate.",
+        "All chains start at w*, where the excess loss is zero, and climb away from it together. R-hat sees no "
+        "disagreement in that; comparing late with early does. While it lasts the estimate is mostly too low.",
+    ),
+    Problem.STEP_BIAS: Meaning(
+        "with samplers that do not correct their step, such as SGLD: a note where the bias is above "
+        "{STEP_BIAS_NOTE:.0%} of the estimate, a problem above {STEP_BIAS_PROBLEM:.0%}.",
+        "A step of finite size samples a slightly different law, with a higher loss. More draws do not help: the "
+        "interval shrinks around a wrong value. The bias is estimated from the draws themselves by the virial "
+        "theorem, to first order in the step.",
+    ),
+    Problem.NOT_A_MINIMUM: Meaning(
+        "when the chains came below the loss at w* by more than rounding explains: a note where this takes "
+        "{DEPTH_NOTE:.1%} off the estimate, a problem at {DEPTH_PROBLEM:.0%}; and when the estimate is below zero by "
+        "{NEGATIVE_ERRORS:g} standard errors.",
+        "The LLC belongs to a minimum of the loss. Where training has not arrived at one the excess loss is measured "
+        "from too high a level, and the estimate is too low, at worst negative. This is usual and no error for early "
+        "checkpoints.",
+    ),
+    Problem.LOCALIZATION_DECIDES: Meaning(
+        "when s = d log(llc) / d log(localization), less {SENSITIVITY_ERRORS:g} of its standard errors, is above "
+        "{SENSITIVITY_NOTE:g} in size (a note) or {SENSITIVITY_PROBLEM:g} (a problem).",
+        "Between two localizations a factor of two apart the estimate changes by about the factor 2^s. It then says "
+        "as much about the localizer as about the model.",
+    ),
+    Problem.LOCALIZATION_ZERO: Meaning(
+        "when every precision of the localizer is 0.",
+        "A network has directions along which its loss does not change at all. Without a localizer the chains walk "
+        "along them without end, and no number of draws gives a mean.",
+    ),
+    Problem.TOO_FEW_DRAWS: Meaning(
+        "when the effective sample size is below {ESS:g}, or cannot be computed.",
+        "The error is itself an estimate. From few independent draws it is unreliable, and the checks for convergence "
+        "and drift see nothing.",
+    ),
+    Problem.FORMS_DISAGREE: Meaning(
+        "when the mean form and the variance form differ by more than {FORMS_ERRORS:g} standard errors and more than "
+        "{FORMS_SHARE:.0%} of the estimate; always a note.",
+        "Both are the learning coefficient in the limit. At finite nbeta the variance form is the mean form less its "
+        "derivative by log nbeta, so the gap says how fast the estimate changes with the temperature. A large one is "
+        "usual for trained networks. Full-data samplers only: batch noise would enter the variance.",
+    ),
+    Problem.NOT_JUDGED: Meaning(
+        "when the trace lacks an array that a check needs; always a note.",
+        "Traces that `slt.sample` draws have them all. One that was put together by hand may not, and what could not "
+        "be checked is then said.",
+    ),
+    Problem.REMARK: Meaning(
+        "always, where the run or the reading of the problem has something to say: why the sampler was chosen, "
+        "whether the target error was reached, which weights are zero at w*.",
+        "It is a note, not against the estimate.",
+    ),
+}
