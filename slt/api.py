@@ -21,7 +21,7 @@ from slt.problem.evaluate import ChainMethod, InPlace
 from slt.problem.parameters import Selection
 from slt.running import PLAN_FILE, sample
 from slt.samplers import HMC, SGLD, Sampler
-from slt.trace import Trace
+from slt.trace import TRACE_FILE, Trace
 
 DEFAULT_SECONDS = 60.0  # the budget where none is given
 _DRAWS = 100_000  # a run ends by its target or its budget, hardly by this
@@ -147,7 +147,10 @@ def estimate_llc(
         progress=progress,
         save_to=folder,
     )
-    return llc(trace.with_notes([plan.reason, stop.reason]))
+    trace = trace.with_notes([plan.reason, stop.reason])
+    if folder is not None:
+        trace.save(folder / TRACE_FILE)
+    return llc(trace)
 
 
 class _Plan(NamedTuple):

@@ -74,6 +74,10 @@ class Folder:
             self._refuse_strangers(names)
         self._write_manifest()
 
+    def running(self, content: str) -> Path:
+        """Folder of the run of a checkpoint with this fingerprint, while it lasts."""
+        return self.path / f".{content[:16]}.running"
+
     def finished(self, name: str, checkpoint: PathLike) -> Trace | None:
         """Return the saved trace of a checkpoint, if it is of the file as it is now; else None."""
         entry = self.entries.get(name)

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -162,9 +163,13 @@ def sweep(
     for name, path in bar:
         # before it is read: a file that changes meanwhile is estimated again by the next call
         content = file_fingerprint(path) if folder is not None and path.is_file() else None
-        rows[name] = row = _estimate(name, path, model_factory, one)
+        # A run is saved as it goes, under the content it belongs to: after a kill it goes on in the middle.
+        running = None if folder is None or content is None else folder.running(content)
+        rows[name] = row = _estimate(name, path, model_factory, functools.partial(one, save_to=running))
         if folder is not None:
             folder.keep(name, content, row.estimate, row.error, row.seconds)
+            if running is not None:
+                shutil.rmtree(running, ignore_errors=True)
             folder.write(TABLE, csv_table([rows[each] for each in named if each in rows]))
     found = Sweep(tuple(rows[name] for name in named))
     if folder is not None:
@@ -201,6 +206,8 @@ def _finished(folder: Folder, named: Mapping[str, Path]) -> dict[str, Row]:
     for name, path in named.items():
         trace = folder.finished(name, path)
         if trace is not None:
+            # a kill between the manifest and the end of the clearing up leaves it behind
+            shutil.rmtree(folder.running(folder.entries[name].checkpoint or ""), ignore_errors=True)
             rows[name] = Row(name, path, folder.entries[name].seconds, llc(trace), None)
     return rows
 

@@ -23,8 +23,6 @@ def run(chosen: argparse.Namespace) -> int:
     folder = made_folder(chosen.save_to)
     model = make_model()
     load_weights(model, chosen.checkpoint)
-    estimate = estimate_llc(model, make_data(), loss, **settings(chosen))
-    if folder is not None:
-        estimate.trace.save(folder / "trace.nc")
+    estimate = estimate_llc(model, make_data(), loss, save_to=folder, **settings(chosen))
     print(json.dumps(estimate_record(estimate), indent=2, allow_nan=False) if chosen.json else estimate)
     return int(not estimate.verdict.ok)

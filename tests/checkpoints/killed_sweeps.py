@@ -97,7 +97,8 @@ def _main(folder: Path, checkpoints: int, kills: list[tuple[str, float]]) -> Non
         force = _store._force_to_disk
 
         def force_or_die(path: Path) -> None:
-            on_disk()
+            if ".running" not in str(path):  # kills inside a saved run are test_saved.py's
+                on_disk()
             force(path)
 
         def loss(model: nn.Module, batch: Any) -> torch.Tensor:
