@@ -31,7 +31,12 @@ _WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
 _WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
 _SGLD_THIN = 10
 _TIMED = 3  # passes over the data that are timed, after one that warms up
-_UNFINISHED = {Problem.NOT_CONVERGED, Problem.DRIFT, Problem.TOO_FEW_DRAWS}  # more draws may mend these
+_UNFINISHED = {
+    Problem.NOT_CONVERGED,
+    Problem.NOT_EQUILIBRATED,
+    Problem.DRIFT,
+    Problem.TOO_FEW_DRAWS,
+}  # more draws may mend these
 _HMC_STEPS = 200  # trajectories a chain below which full-data HMC is not worth starting
 _BATCH = 256
 
@@ -88,7 +93,7 @@ def estimate_llc(
         localization: See `slt.LocalPosterior`.
         parameters: See `slt.LocalPosterior`.
         chains: Number of chains; default 8.
-        batch_size: Rows of a minibatch or chunk; default all data for HMC, 256 for SGLD.
+        batch_size: Rows of a minibatch or chunk; default all data, and 256 where SGLD is chosen for want of budget.
         seed: Seed of all randomness.
         progress: Whether to show a progress bar.
         save_to: Folder of the run, saved as it goes; after a kill the same call resumes it, with a budget in seconds
@@ -181,7 +186,7 @@ def _plan(
     if sampler == "auto":
         chosen: Sampler = HMC() if passes >= worth else SGLD()
         if not chosen.full_data and batch_size is None:
-            batch_size = min(_BATCH, posterior.n)
+            batch_size = _BATCH if posterior.n > _BATCH else None
         why = f"was chosen: full-data HMC is worth starting from {worth:,} passes over the data, and"
     else:
         chosen, why = sampler, "was given;"

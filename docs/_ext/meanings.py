@@ -32,6 +32,14 @@ MEANINGS = {
         "The chains have not yet been through the same region, or not in the same shares: each gives an answer of its "
         "own, and the interval, which assumes that they agree, is too narrow.",
     ),
+    Problem.NOT_EQUILIBRATED: Meaning(
+        "when the mean of (w - w*) . grad U is off the number of parameters by more than {VIRIAL_ERRORS:g} standard "
+        "errors, by more than {VIRIAL_SHARE:.0%} of that number, and by more than could change the estimate by "
+        "{VIRIAL_SHARE:.0%}.",
+        "Under the posterior that mean is the number of parameters exactly. All chains start at w*, where it is zero, "
+        "and slow directions hold it low while the loss already looks level: the estimate may still be off by up to "
+        "half the gap.",
+    ),
     Problem.DRIFT: Meaning(
         "when the late draws differ from the early ones by more than {DRIFT_ERRORS:g} standard errors and by more "
         "than {DRIFT_SHARE:.0%} of the estimate.",

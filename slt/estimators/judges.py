@@ -21,6 +21,10 @@ RHAT = 1.05
 # Both must hold: the first keeps false alarms rare, the second lets pass what is certain but does not matter.
 DRIFT_ERRORS = 4.0
 DRIFT_SHARE = 0.02
+# (w - w*) . grad U averages to the number of parameters. Chains start at w*, so slow directions hold it low, also where
+# the energy is level. Both must hold, and half the deficit must matter to the value: what it could still gain.
+VIRIAL_ERRORS = 3.0
+VIRIAL_SHARE = 0.05
 # A bias that an error bar cannot show; the note is where it begins to matter beside a good run's error.
 STEP_BIAS_PROBLEM = 0.05
 STEP_BIAS_NOTE = 0.02
@@ -102,6 +106,28 @@ def judge_drift(drift: Drift, value: float) -> Verdict:
         Problem.DRIFT,
         f"The last half of the draws gives {drift.shift:+.3g} against all of them, and differs from the "
         f"early ones by {abs(drift.errors):.1f} standard errors.",
+    )
+
+
+def judge_equilibrium(virial: float, mcse: float, expected: float, value: float) -> Verdict:
+    """NOT_EQUILIBRATED if the mean virial is off its law for certain, and by what could matter to the value.
+
+    Args:
+        virial: Mean of (w - w*) . grad U.
+        mcse: Its standard error.
+        expected: Number of moving parameters, and the surplus that the step size adds.
+        value: The estimate.
+
+    Returns:
+        The verdict.
+    """
+    gap = abs(virial - expected)
+    share = max(VIRIAL_SHARE * expected, 2 * VIRIAL_SHARE * abs(value))
+    if not (gap > VIRIAL_ERRORS * mcse and gap > share):
+        return Verdict()
+    return _problem(
+        Problem.NOT_EQUILIBRATED,
+        f"The mean of (w - w*) . grad U is {virial:.4g} +- {mcse:.2g} where {expected:.4g} is due.",
     )
 
 

@@ -255,6 +255,10 @@ def _judge(estimate: Estimate, draws: _Draws, judged: Array) -> Verdict:
     if settings["unadjusted"] and "surplus" in beside:
         # on a quadratic the surplus of the virial is twice the bias of the llc
         found.append(judges.judge_step_bias(float(beside["surplus"].mean()) / 2, value))
+    if "virial" in beside and not settings["localization_zero"]:
+        expected = estimate.trace.dimension + (float(beside["surplus"].mean()) if "surplus" in beside else 0.0)
+        virial, error = float(beside["virial"].mean()), standard_error(beside["virial"], draws.full_data)
+        found.append(judges.judge_equilibrium(virial, error, expected, value))
     if not settings["unadjusted"] and "acceptance_rate" in beside:
         found.append(judges.judge_acceptance(chains, beside["acceptance_rate"].mean(axis=1)))
     if estimate.sensitivity is not None and estimate.sensitivity_mcse is not None:

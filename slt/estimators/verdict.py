@@ -16,6 +16,7 @@ class Problem(StrEnum):
     FROZEN_CHAIN = "frozen_chain"
     NOT_CONVERGED = "not_converged"
     DRIFT = "drift"
+    NOT_EQUILIBRATED = "not_equilibrated"
     STEP_BIAS = "step_bias"
     NOT_A_MINIMUM = "not_a_minimum"
     LOCALIZATION_DECIDES = "localization_decides"
@@ -48,6 +49,10 @@ _TEXTS = {
     Problem.NOT_CONVERGED: (
         "The chains disagree with each other.",
         "Lengthen the warmup and take more draws.",
+    ),
+    Problem.NOT_EQUILIBRATED: (
+        "The chains are still spreading out from w*.",
+        "Lengthen the warmup, or take more draws.",
     ),
     Problem.DRIFT: (
         "The chains are still moving away from where they started.",

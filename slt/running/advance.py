@@ -90,6 +90,7 @@ def _summary(infos: list[Info]) -> Draws:
 
 
 def _blown_up(block: Draws, nbeta: Tensor, dimension: int) -> Tensor:
+    # A large negative energy is a descent from a w* that is no minimum, which the verdict names.
     energies = torch.stack([nbeta.unsqueeze(1) * block["excess"], block["prior_energy"]])
-    sane = energies.abs() < _BEYOND * (dimension + 1000)  # false for NaN too
+    sane = torch.isfinite(energies) & (energies < _BEYOND * (dimension + 1000))
     return ~(sane.all(0) & torch.isfinite(block["distance"])).all(1)

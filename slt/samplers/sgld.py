@@ -148,6 +148,8 @@ class SGLD:
             return adaptation, tuning
         largest = curvature.largest[living].max()
         bias, value = adaptation.bias[living].sum(), adaptation.value[living].sum().clamp(min=0)
+        if not float(bias) > 0:  # chains that have not left a point without gradients say nothing
+            return adaptation, tuning
         step_size = (self.bias * value / bias).clamp(*(f / float(largest) for f in _FRACTION))
         zero = torch.zeros_like(tuning.step_size)
         pooled = mean_over(step_size.expand_as(zero), living)
