@@ -251,9 +251,11 @@ class _Stop:
         estimate = llc(trace)
         low, high = estimate.interval()
         relative = (high - low) / 2 / abs(estimate.value) if estimate.value else math.inf
-        kinds = {finding.kind for finding in estimate.verdict.problems}
+        verdict = estimate.verdict
+        kinds = {finding.kind for finding in verdict.problems}
+        told = {finding.kind for finding in (*verdict.problems, *verdict.notes)}
         # Where the chains found a lower loss no number of draws makes an LLC of it.
-        unfinished = set() if Problem.NOT_A_MINIMUM in kinds else kinds & _UNFINISHED
+        unfinished = set() if Problem.NOT_A_MINIMUM in kinds else told & _UNFINISHED
         if relative <= self._target and not unfinished:
             self.reason = f"the target error was reached: {relative:.2%} of {self._target:.2%}"
             return True
