@@ -57,7 +57,6 @@ class SavedRun:
     ) -> None:
         """Open the folder, or found it."""
         self.folder = Path(folder)
-        self._written: dict[str, int] = {}
         self._due = time.monotonic() + _INTERVAL
         manifest = self.folder / "run.json"
         if manifest.exists():

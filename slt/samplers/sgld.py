@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from slt._noise import Random
-from slt._tree import Params, clone, inner, per_chain
+from slt._tree import Params, inner, per_chain
 from slt.errors import SettingsError
 from slt.posterior import Posterior
 from slt.samplers._adaptation import Curvature, mean_over
@@ -131,7 +131,7 @@ class SGLD:
         curvature = adaptation.curvature
         if t % _PROBE_EVERY == 0:
             force = _force_on(posterior, nbeta, random.rows(t))
-            curvature = curvature.update(force, clone(state.w), posterior.metric, tuning.step_size.sqrt())
+            curvature = curvature.update(force, state.w, posterior.metric, tuning.step_size.sqrt())
         step_size = torch.minimum(tuning.step_size, _FRACTION[1] / curvature.largest)
         adaptation = Adaptation(
             curvature,
