@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from slt import observables as observables
     from slt import plots as plots
     from slt import toys as toys
+    from slt.analytic import RLCT as RLCT
     from slt.api import Gradients as Gradients
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
@@ -36,6 +37,7 @@ else:
         "Gradients": "slt.api",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
+        "RLCT": "slt.analytic",
         "SGLD": "slt.samplers",
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",

@@ -11,5 +11,6 @@ from slt.analytic.entry import Entry
 from slt.analytic.linear_networks import deep_linear
 from slt.analytic.normal_crossings import normal_crossing
 from slt.analytic.quadratics import quadratic, regular
+from slt.analytic.rlct import RLCT
 
-__all__ = ["Entry", "deep_linear", "normal_crossing", "quadratic", "regular"]
+__all__ = ["RLCT", "Entry", "deep_linear", "normal_crossing", "quadratic", "regular"]

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from slt.analytic.checks import integer, integers
 from slt.analytic.entry import Entry
+from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
 _SOURCE = (
@@ -12,8 +13,7 @@ _SOURCE = (
     "with linear units, Neural Networks 172"
 )
 _CONDITIONS = (
-    "inputs of full rank; global, under a prior positive and smooth on the most degenerate zeros of K; "
-    "also the local value at a balanced w*, where every factor has exactly the rank of T"
+    "inputs of full rank; global, and also the local value at a balanced w*, where every factor has the rank of T"
 )
 
 
@@ -50,11 +50,12 @@ def deep_linear(widths: Sequence[int], rank: int = 0) -> Entry:
     tangent = Fraction(r * (n[0] + n[-1]) - r * r, 2)
     value, multiplicity = _product_at_zero(sorted(width - r for width in n))
     return Entry(
-        value=tangent + value,
-        multiplicity=multiplicity,
+        rlct=RLCT(tangent + value, multiplicity),
         family="deep linear network",
         parameters={"widths": n, "rank": r},
         K="||W_L ... W_1 - T||_F^2",
+        domain="all factors W_l, or any part that holds the most degenerate zeros of K",
+        prior="positive and continuous on the most degenerate zeros of K",
         source=_SOURCE,
         conditions=_CONDITIONS,
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from slt.analytic.checks import integer
 from slt.analytic.entry import Entry
+from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
 _SOURCE = "Laplace's method; Watanabe (2009), Algebraic Geometry and Statistical Learning Theory"
@@ -29,13 +30,14 @@ def regular(dimension: int) -> Entry:
     """
     d = integer("dimension", dimension, 0)
     return Entry(
-        value=Fraction(d, 2),
-        multiplicity=1,
+        rlct=RLCT(Fraction(d, 2), 1),
         family="regular model",
         parameters={"dimension": d},
-        K="K(w) with K(w*) = 0 and a positive definite Hessian at w*",
+        K="K(w) with K(w*) = 0",
+        domain="a neighbourhood of w* in R^d",
+        prior="positive and continuous at w*",
         source=_SOURCE,
-        conditions="the prior is positive and continuous at w*",
+        conditions="the Hessian of K at w* is positive definite",
     )
 
 
@@ -59,13 +61,14 @@ def quadratic(curvatures: int | Sequence[float]) -> Entry:
     """
     h = as_curvatures(curvatures)
     return Entry(
-        value=Fraction(sum(x > 0 for x in h), 2),
-        multiplicity=1,
+        rlct=RLCT(Fraction(sum(x > 0 for x in h), 2), 1),
         family="quadratic",
         parameters={"curvatures": h},
         K="1/2 sum_i h_i w_i^2",
+        domain="a neighbourhood of w* = 0 in R^d",
+        prior="positive and continuous at w* = 0",
         source=_SOURCE,
-        conditions="the prior is positive and continuous at w* = 0",
+        conditions="none",
     )
 
 
