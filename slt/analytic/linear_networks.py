@@ -2,9 +2,15 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import reduce
+from itertools import pairwise
 
 from slt.analytic.checks import integer, integers
 from slt.analytic.entry import Entry
+from slt.analytic.finite.compose import multiply
+from slt.analytic.finite.crossing import NormalCrossing
+from slt.analytic.finite.law import Law
+from slt.analytic.finite.quadratic import Quadratic
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
@@ -58,7 +64,18 @@ def deep_linear(widths: Sequence[int], rank: int = 0) -> Entry:
         prior="positive and continuous on the most degenerate zeros of K",
         source=_SOURCE,
         conditions=_CONDITIONS,
+        law=_law(n, r),
     )
+
+
+def _law(widths: tuple[int, ...], rank: int) -> Law | None:
+    """For T = 0 and hidden layers of one unit: K is the product of all |W_l|^2, the entries of W_1 coming first."""
+    if rank > 0 or any(width > 1 for width in widths[1:-1]):
+        return None
+    if set(widths) == {1}:
+        return NormalCrossing((2,) * (len(widths) - 1), (0.0,) * (len(widths) - 1))
+    factors: list[Law] = [Quadratic((2.0,) * (i * j)) for i, j in pairwise(widths)]
+    return reduce(multiply, factors)
 
 
 def _product_at_zero(excess: list[int]) -> tuple[Fraction, int]:
