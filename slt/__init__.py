@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from slt.running import Forecast as Forecast
     from slt.running import forecast as forecast
     from slt.running import sample as sample
+    from slt.samplers import AUTO as AUTO
     from slt.samplers import HMC as HMC
+    from slt.samplers import MALA as MALA
     from slt.samplers import SGLD as SGLD
+    from slt.samplers import SGNHT as SGNHT
+    from slt.samplers import Diagonal as Diagonal
+    from slt.samplers import RMSprop as RMSprop
     from slt.trace import Trace as Trace
 
     __version__: str
@@ -31,12 +36,17 @@ if TYPE_CHECKING:
 else:
     _MODULES = ("analytic", "errors", "observables", "plots", "toys")
     _NAMES = {
+        "AUTO": "slt.samplers",
+        "Diagonal": "slt.samplers",
         "Estimate": "slt.estimators",
         "Forecast": "slt.running",
         "Gradients": "slt.api",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
+        "MALA": "slt.samplers",
+        "RMSprop": "slt.samplers",
         "SGLD": "slt.samplers",
+        "SGNHT": "slt.samplers",
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",
         "forecast": "slt.running",

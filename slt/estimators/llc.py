@@ -224,6 +224,8 @@ def _living_draws(trace: Trace) -> _Draws:
     beside = {
         name: trace.get(group, name)[living] for group in ("posterior", "sample_stats") for name in trace.names(group)
     }
+    if "surplus" in beside and np.isnan(beside["surplus"]).all():
+        del beside["surplus"]  # a sampler that cannot tell its step bias
     settings = trace.settings
     full_data = bool(settings["full_data"])
     return _Draws(living, excess[living], series[living], beside, settings, full_data, trace.nbeta)

@@ -73,7 +73,8 @@ def build_trace(
     }
     for name, value in tuning.items():
         chainwise = isinstance(getattr(runs[0].tuning, name), Tensor)
-        constant[f"tuning_{name}"] = (("chain",) if chainwise else (f"{name}_entry",), value)
+        entries = (f"{name}_row", f"{name}_entry")[-value.ndim :]
+        constant[f"tuning_{name}"] = (("chain",) if chainwise else entries, value)
     return Trace.from_arrays(
         posterior=draws,
         sample_stats={name: value for name, value in arrays.items() if name not in draws},

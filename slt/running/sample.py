@@ -57,7 +57,8 @@ def sample(
         thin: Steps from one draw to the next; the means over them are recorded too.
         seed: Seed of all randomness.
         observe: What to record of every draw beside its loss, by name: `slt.observables`, or functions of the model.
-        tuning: What an earlier warmup found, as a trace or a mapping; then nothing is adapted.
+        tuning: What an earlier warmup found, as a trace or a mapping; then nothing is adapted,
+            and what the sampler itself says of these settings does not count.
         until: Asked now and then with the trace so far; True ends the run. It is asked after 20 draws and after
             every fifth more, so that a run does not depend on the clock unless `until` does.
         chain_method: "vectorized" runs all chains in one call, "in_place" one after another through the module
