@@ -77,7 +77,7 @@ class Diagonal:
         SettingsError: If it is no mapping.
 
     >>> Diagonal({"weight": 1.0, "bias": 0.01})
-    Diagonal(0f5ba45b75)
+    Diagonal(ac164154c4)
     """
 
     values: Mapping[str, float | Tensor]
