@@ -13,7 +13,7 @@ from slt._noise import Random
 from slt.errors import InputError, Interrupted, SettingsError, SltError
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
-from slt.running import sample
+from slt.running import forecast, sample
 from slt.running.advance import Run, advance
 from slt.samplers import HMC, SGLD
 from slt.trace import Trace
@@ -69,6 +69,7 @@ def interrupt() -> None:
         ({"seed": 1.5}, "seed must be an integer, got 1.5"),
         ({"seed": None}, "seed must be an integer, got None"),
         ({"seed": True}, "seed must be an integer, got True"),
+        ({"until": 100}, "until must be a function of the trace so far, got 100"),
         ({"chain_method": "fast"}, 'chain_method must be "auto", "vectorized" or "in_place", got \'fast\''),
         ({"tuning": {"step": 0.1}}, r"tuning must hold \['step_size'\] for this sampler, got \['step'\]"),
         ({"tuning": {"step_size": -1.0}}, r"tuning\['step_size'\] must be positive and finite"),
@@ -87,6 +88,43 @@ def test_a_setting_outside_its_range_is_refused_before_a_step(settings: dict[str
     assert isinstance(caught.value, InputError)
     steps = loss.calls - before
     assert steps == 0 or "tuning" in settings  # a tuning is held against the sampler's, once that is bound
+
+
+CALLS: dict[str, Callable[..., Any]] = {"sample": sample, "forecast": forecast}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("sampler", "got"),
+    [
+        (HMC, r"got the class HMC; call it: HMC\(\)"),
+        ("hmc", "got 'hmc'"),
+        (None, "got NoneType"),
+        (nn.Module, "got the class Module"),
+    ],
+)
+def test_anything_but_a_sampler_is_refused_before_a_step(call: str, sampler: Any, got: str):
+    loss = Counting()
+    posterior = posterior_of(loss)
+    before = loss.calls
+    with pytest.raises(SettingsError, match=f"sampler must be a sampler .*{got}"):
+        CALLS[call](posterior, sampler)
+    assert loss.calls == before
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_model_is_no_posterior(call: str):
+    message = r"must be a slt\.LocalPosterior\(model, data, loss\), got the model Sequential; build one first"
+    with pytest.raises(SettingsError, match=message):
+        CALLS[call](mlp(4, 5, 3), SMALL)
+    with pytest.raises(SettingsError, match="got the class LocalPosterior"):
+        CALLS[call](LocalPosterior, SMALL)
+
+
+def test_a_forecast_refuses_what_the_run_would():
+    for settings in ({"chains": 0}, {"draws": 1.5}, {"warmup": -1}, {"thin": True}):
+        with pytest.raises(SettingsError, match="must be an integer of at least"):
+            forecast(posterior_of(), SMALL, **settings)
 
 
 @pytest.mark.parametrize("number", [np.int64(3), np.int32(3)])
