@@ -185,8 +185,7 @@ def _estimate(
     made, error = None, None
     try:
         made = estimate(_model(model_factory, path))
-    # a wrong setting would stop every one; Interrupted is Ctrl-C and an Exception too
-    except (SettingsError, KeyboardInterrupt):
+    except SettingsError:  # it would stop every one
         raise
     except Exception as failure:  # whatever stopped this one stands in its row
         error = failure

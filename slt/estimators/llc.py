@@ -216,10 +216,16 @@ def _living_draws(trace: Trace) -> _Draws:
     thinned = "excess_mean" in trace.names("sample_stats")
     series = trace.get("sample_stats", "excess_mean").astype(float) if thinned else excess
     living = trace.alive & np.isfinite(excess).all(axis=1) & np.isfinite(series).all(axis=1)
-    if trace.draws == 0 or not living.any():
+    if trace.draws == 0:
         raise NoDrawsError(
-            f"an estimate needs draws of a living chain; this trace has {trace.draws} draws of each of "
-            f"{trace.chains} chains, of which {int(living.sum())} are living."
+            "an estimate needs draws of a living chain; this trace has none. Sample with draws >= 1.", trace
+        )
+    if not living.any():
+        raise NoDrawsError(
+            f"an estimate needs draws of a living chain; all {trace.chains} chains of this trace, of {trace.draws} "
+            "draws each, blew up and were left out. Use a smaller step size, or a stronger localization; the draws are "
+            "in .trace.",
+            trace,
         )
     beside = {
         name: trace.get(group, name)[living] for group in ("posterior", "sample_stats") for name in trace.names(group)

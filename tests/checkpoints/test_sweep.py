@@ -102,7 +102,7 @@ def test_interruption_of_sampling_is_not_a_failure_either(folder: Path) -> None:
             raise KeyboardInterrupt
         return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
 
-    with pytest.raises(Interrupted):  # which is an Exception, as failures are
+    with pytest.raises(Interrupted):
         slt.sweep([folder / "step-2.pt", folder / "step-10.pt"], factory, data(), loss, **FAST)
 
 
