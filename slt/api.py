@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from slt._checks import require_integer
+from slt._imports import import_whole
 from slt._store import atomic_write
 from slt.errors import ResumeError, SettingsError
 from slt.estimators import Estimate, Problem, llc
@@ -137,6 +138,7 @@ def estimate_llc(
         parameters=parameters,
         batch_size=batch_size,
     )
+    import_whole("arviz")  # takes seconds, which are not the budget's
     start = time.monotonic()
     folder = None if save_to is None else Path(save_to)
     plan = _saved_plan(folder) or _plan(posterior, sampler, count, seconds)

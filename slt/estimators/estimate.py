@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slt._imports import import_whole
 from slt.errors import SettingsError, UnreliableEstimateError
 from slt.estimators.verdict import Verdict
 from slt.trace import Trace
@@ -67,9 +68,10 @@ class Estimate:
         """
         if not 0 < prob < 1:
             raise SettingsError(f"prob must be between 0 and 1, got {prob}.")
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(max(self.ess / _DRAWS_PER_DEGREE, 1.0), (1 + prob) / 2)) * self.mcse
+        half = (
+            float(import_whole("scipy.special").stdtrit(max(self.ess / _DRAWS_PER_DEGREE, 1.0), (1 + prob) / 2))
+            * self.mcse
+        )
         return self.value - half, self.value + half
 
     def require(self) -> "Estimate":
