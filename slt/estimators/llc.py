@@ -267,8 +267,11 @@ def _judge(estimate: Estimate, draws: _Draws, judged: Array) -> Verdict:
         found.append(judges.judge_equilibrium(virial, error, expected, value))
     if not settings["unadjusted"] and "acceptance_rate" in beside:
         found.append(judges.judge_acceptance(chains, beside["acceptance_rate"].mean(axis=1)))
+    if "diverging" in beside:
+        found.append(judges.judge_diverging(chains, beside["diverging"].mean(axis=1)))
     if estimate.sensitivity is not None and estimate.sensitivity_mcse is not None:
-        found.append(judges.judge_localization(estimate.sensitivity, estimate.sensitivity_mcse))
+        settled = all(verdict.ok for verdict in found)
+        found.append(judges.judge_localization(estimate.sensitivity, estimate.sensitivity_mcse, settled))
     if estimate.variance_value is not None and estimate.variance_mcse is not None:
         found.append(judges.judge_forms(value, mcse, estimate.variance_value, estimate.variance_mcse))
     found.append(judges.judge_records(_unrecorded(draws)))
@@ -285,5 +288,7 @@ def _unrecorded(draws: _Draws) -> list[str]:
 
 
 def _rounding_units(settings: dict[str, Any]) -> float:
-    # a trace that does not name its type was made by hand, from numbers of the usual float32
-    return _ROUNDING_UNITS * _EPSILON.get(settings.get("dtype", "float32"), _EPSILON["float32"])
+    # The mean over examples rounds less than the model's own type where that is coarser than the state's. A trace that
+    # names no type was made by hand, from numbers of the usual float32.
+    held = settings.get("state_dtype", settings.get("dtype", "float32"))
+    return _ROUNDING_UNITS * _EPSILON.get(held, _EPSILON["float32"])

@@ -132,12 +132,17 @@ def _settings(setup: Setup, draws: int) -> dict[str, Any]:
         **_describe_localization(posterior),
         "loss": problem.loss.convention,
         "chain_method": "in_place" if isinstance(setup.bound.evaluator, InPlace) else "vectorized",
-        "dtype": str(problem.dtype).removeprefix("torch."),
+        "dtype": ", ".join(sorted({_type_name(segment.parameter.dtype) for segment in problem.segments})),
+        "state_dtype": _type_name(problem.dtype),
         "device": str(problem.device),
         "threads": torch.get_num_threads(),
         "versions": _versions(),
         "notes": notes,
     }
+
+
+def _type_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _describe_localization(posterior: LocalPosterior) -> dict[str, Any]:

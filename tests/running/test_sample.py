@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from slt._noise import Random
 from slt.errors import InputError, Interrupted, SettingsError
+from slt.estimators import Problem, llc
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.running import forecast, sample
@@ -165,7 +166,7 @@ def test_the_trace_tells_what_was_asked():
     assert settings["sampler"] == repr(SMALL)
     assert (settings["unadjusted"], settings["full_data"], settings["batch_size"]) == (True, False, 8)
     assert (settings["localization_rule"], settings["localization_zero"]) == ("isotropic", False)
-    assert settings["dtype"] == "float64"
+    assert (settings["dtype"], settings["state_dtype"]) == ("float64", "float64")
     assert settings["notes"] == []
 
 
@@ -316,6 +317,7 @@ def test_hmc_survives_a_step_that_is_far_too_long():
     trace = run(posterior_of(steep), HMC(step_size=1e3, leapfrogs=3), draws=20)
     assert trace.alive.all()
     assert trace.get("sample_stats", "diverging").all()
+    assert Problem.DIVERGING in {finding.kind for finding in llc(trace).verdict.problems}
     assert np.array_equal(trace.get("posterior", "distance"), np.zeros((2, 20)))
     assert float(trace.get("sample_stats", "acceptance_rate").max()) < 1e-6
 
@@ -337,7 +339,7 @@ def test_a_bfloat16_model_is_sampled_from_a_float32_state(method: str):
     posterior = LocalPosterior(model, (X.bfloat16(), Y.bfloat16()), loss, nbeta=20.0, localization=1.0, batch_size=8)
     trace = run(posterior, SGLD(step_size=1e-10), draws=100, chain_method=method)
     assert seen == {torch.bfloat16}
-    assert trace.settings["dtype"] == "float32"
+    assert (trace.settings["dtype"], trace.settings["state_dtype"]) == ("bfloat16", "float32")
     # 99 steps of sqrt(1e-10) in 43 directions; 8 standard errors of a chi of 43 degrees
     expected = math.sqrt(43 * 99) * 1e-5
     assert np.abs(trace.get("posterior", "distance")[:, -1] / expected - 1).max() < 8 / math.sqrt(2 * 43)
