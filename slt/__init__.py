@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from slt import observables as observables
     from slt import plots as plots
     from slt import toys as toys
+    from slt.analytic import RLCT as RLCT
     from slt.api import Gradients as Gradients
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
@@ -44,6 +45,7 @@ else:
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
         "MALA": "slt.samplers",
+        "RLCT": "slt.analytic",
         "RMSprop": "slt.samplers",
         "SGLD": "slt.samplers",
         "SGNHT": "slt.samplers",
