@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from slt import observables as observables
     from slt import plots as plots
     from slt import toys as toys
-    from slt.api import Gradients as Gradients
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
     from slt.estimators import Estimate as Estimate
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from slt.running import Forecast as Forecast
     from slt.running import forecast as forecast
     from slt.running import sample as sample
+    from slt.running.plan import Gradients as Gradients
     from slt.samplers import HMC as HMC
     from slt.samplers import SGLD as SGLD
     from slt.trace import Trace as Trace
@@ -33,7 +33,7 @@ else:
     _NAMES = {
         "Estimate": "slt.estimators",
         "Forecast": "slt.running",
-        "Gradients": "slt.api",
+        "Gradients": "slt.running.plan",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
         "SGLD": "slt.samplers",
