@@ -1,4 +1,4 @@
-"""Families of two parameters or fewer against the Laplace integral of their loss; each check refuses the next values."""
+"""Families of two parameters or fewer against the Laplace integral of their loss; checks refuse the next values."""
 
 from fractions import Fraction
 from typing import Any
