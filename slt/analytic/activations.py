@@ -7,8 +7,8 @@ from slt.analytic.diagonal_networks import product_of_norms
 from slt.analytic.entry import Entry
 from slt.analytic.reduced_rank import matrix_product
 from slt.analytic.rlct import RLCT
-from slt.analytic.vandermonde import SOURCE as VANDERMONDE
-from slt.analytic.vandermonde import units_at_zero
+from slt.analytic.vandermonde_type import SOURCE as VANDERMONDE
+from slt.analytic.vandermonde_type import units_at_zero
 from slt.errors import InputError, NotAvailableError
 
 _PRODUCT = "elementary: a product of norms in separate parameters"

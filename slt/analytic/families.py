@@ -5,7 +5,6 @@ from collections.abc import Callable
 from slt.analytic.activations import monomial_activation, relu_network, tanh_network
 from slt.analytic.adapters import lora
 from slt.analytic.arrangements import hyperplane_arrangement
-from slt.analytic.determinantal import determinantal
 from slt.analytic.diagonal_networks import diagonal_linear, rank_one_tensor
 from slt.analytic.edge_ideals import edge_ideal
 from slt.analytic.entry import Entry
@@ -13,15 +12,16 @@ from slt.analytic.factorizations import lda, multinomial_boundary, nmf
 from slt.analytic.homogeneous import quasi_homogeneous_squared, weighted_homogeneous
 from slt.analytic.latent_variables import factor_analysis, hmm, naive_bayes, rbm
 from slt.analytic.linear_networks import deep_linear
+from slt.analytic.minors import determinantal
 from slt.analytic.mixtures import binomial_mixture, gaussian_mixture, poisson_mixture
-from slt.analytic.newton import newton
+from slt.analytic.newton_polyhedra import newton
 from slt.analytic.normal_crossings import normal_crossing
 from slt.analytic.quadratic_networks import quadratic_network
 from slt.analytic.quadratics import minimally_singular, quadratic, regular
 from slt.analytic.reduced_rank import reduced_rank_regression
 from slt.analytic.superposition import toy_superposition
 from slt.analytic.symmetric_factorizations import symmetric_factorization
-from slt.analytic.vandermonde import vandermonde
+from slt.analytic.vandermonde_type import vandermonde
 
 GROUPS: dict[str, tuple[Callable[..., Entry], ...]] = {
     "Polynomials": (

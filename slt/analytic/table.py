@@ -90,7 +90,7 @@ def catalogue(family: str | None = None) -> Catalogue:
         family: The name of a family's function in `slt.analytic`; None means all of them.
 
     Returns:
-        The table, which prints; also `.to_csv()` and `.to_pandas()`. All of it takes a few seconds.
+        The table, which prints; also ``.to_csv()`` and ``.to_pandas()``. All of it takes a few seconds.
 
     Raises:
         InputError: If there is no such family.
