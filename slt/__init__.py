@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from slt import plots as plots
     from slt import toys as toys
     from slt.analytic import RLCT as RLCT
-    from slt.api import Gradients as Gradients
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
     from slt.estimators import Estimate as Estimate
@@ -23,8 +22,14 @@ if TYPE_CHECKING:
     from slt.running import Forecast as Forecast
     from slt.running import forecast as forecast
     from slt.running import sample as sample
+    from slt.running.plan import Gradients as Gradients
+    from slt.samplers import AUTO as AUTO
     from slt.samplers import HMC as HMC
+    from slt.samplers import MALA as MALA
     from slt.samplers import SGLD as SGLD
+    from slt.samplers import SGNHT as SGNHT
+    from slt.samplers import Diagonal as Diagonal
+    from slt.samplers import RMSprop as RMSprop
     from slt.trace import Trace as Trace
 
     __version__: str
@@ -32,13 +37,18 @@ if TYPE_CHECKING:
 else:
     _MODULES = ("analytic", "errors", "observables", "plots", "toys")
     _NAMES = {
+        "AUTO": "slt.samplers",
+        "Diagonal": "slt.samplers",
         "Estimate": "slt.estimators",
         "Forecast": "slt.running",
-        "Gradients": "slt.api",
+        "Gradients": "slt.running.plan",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
+        "MALA": "slt.samplers",
         "RLCT": "slt.analytic",
+        "RMSprop": "slt.samplers",
         "SGLD": "slt.samplers",
+        "SGNHT": "slt.samplers",
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",
         "forecast": "slt.running",

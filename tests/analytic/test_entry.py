@@ -57,21 +57,3 @@ def test_passes_the_parts_through():
 def test_refuses_what_is_no_answer(changes: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
         entry(**changes)
-
-
-@pytest.mark.parametrize(
-    "catalogued",
-    [
-        analytic.regular(2),
-        analytic.quadratic(2),
-        analytic.normal_crossing((2, 2)),
-        analytic.deep_linear((2, 2, 2)),
-    ],
-)
-def test_every_family_says_what_it_rests_on(catalogued: analytic.Entry):
-    assert catalogued.K
-    assert catalogued.domain
-    assert catalogued.prior
-    assert catalogued.source
-    assert catalogued.conditions
-    assert catalogued.parameters

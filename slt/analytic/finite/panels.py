@@ -21,7 +21,8 @@ def _interpolation(points: Array, targets: Array) -> Array:
     """The matrix from the values of a polynomial at the points to those at the targets."""
     vandermonde = np.polynomial.legendre.legvander
     degree = len(points) - 1
-    return np.linalg.solve(vandermonde(points, degree).T, vandermonde(targets, degree).T)
+    solved = np.linalg.solve(vandermonde(points, degree).T, vandermonde(targets, degree).T)
+    return solved.astype(np.float64)
 
 
 _TO_ENDS = _interpolation(_POINTS, SAMPLES[NODES:])
