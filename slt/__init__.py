@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from slt.api import Gradients as Gradients
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
+    from slt.degeneracy import FunctionalDimension as FunctionalDimension
+    from slt.degeneracy import functional_dimension as functional_dimension
     from slt.estimators import Estimate as Estimate
     from slt.estimators import llc as llc
     from slt.posterior import LocalPosterior as LocalPosterior
@@ -33,6 +35,7 @@ else:
     _NAMES = {
         "Estimate": "slt.estimators",
         "Forecast": "slt.running",
+        "FunctionalDimension": "slt.degeneracy",
         "Gradients": "slt.api",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
@@ -40,6 +43,7 @@ else:
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",
         "forecast": "slt.running",
+        "functional_dimension": "slt.degeneracy",
         "gaussian_loss": "slt.problem",
         "llc": "slt.estimators",
         "sample": "slt.running",

@@ -12,9 +12,9 @@ import slt
 
 ROOT = Path(__file__).parents[1]
 NAMES = {
-    *("Estimate", "Forecast", "Gradients", "HMC", "LocalPosterior", "SGLD", "Trace"),
+    *("Estimate", "Forecast", "FunctionalDimension", "Gradients", "HMC", "LocalPosterior", "SGLD", "Trace"),
     *("analytic", "errors", "observables", "plots", "toys"),
-    *("estimate_llc", "forecast", "gaussian_loss", "llc", "sample", "sweep"),
+    *("estimate_llc", "forecast", "functional_dimension", "gaussian_loss", "llc", "sample", "sweep"),
 }
 
 
