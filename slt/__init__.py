@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from slt import analytic as analytic
+    from slt import degeneracy as degeneracy
     from slt import errors as errors
     from slt import observables as observables
     from slt import plots as plots
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from slt.api import Gradients as Gradients
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
+    from slt.degeneracy import Explanation as Explanation
     from slt.degeneracy import FunctionalDimension as FunctionalDimension
+    from slt.degeneracy import explain as explain
     from slt.degeneracy import functional_dimension as functional_dimension
     from slt.estimators import Estimate as Estimate
     from slt.estimators import llc as llc
@@ -31,9 +34,10 @@ if TYPE_CHECKING:
     __version__: str
 
 else:
-    _MODULES = ("analytic", "errors", "observables", "plots", "toys")
+    _MODULES = ("analytic", "degeneracy", "errors", "observables", "plots", "toys")
     _NAMES = {
         "Estimate": "slt.estimators",
+        "Explanation": "slt.degeneracy",
         "Forecast": "slt.running",
         "FunctionalDimension": "slt.degeneracy",
         "Gradients": "slt.api",
@@ -42,6 +46,7 @@ else:
         "SGLD": "slt.samplers",
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",
+        "explain": "slt.degeneracy",
         "forecast": "slt.running",
         "functional_dimension": "slt.degeneracy",
         "gaussian_loss": "slt.problem",

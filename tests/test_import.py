@@ -12,9 +12,19 @@ import slt
 
 ROOT = Path(__file__).parents[1]
 NAMES = {
-    *("Estimate", "Forecast", "FunctionalDimension", "Gradients", "HMC", "LocalPosterior", "SGLD", "Trace"),
-    *("analytic", "errors", "observables", "plots", "toys"),
-    *("estimate_llc", "forecast", "functional_dimension", "gaussian_loss", "llc", "sample", "sweep"),
+    *(
+        "Estimate",
+        "Explanation",
+        "Forecast",
+        "FunctionalDimension",
+        "Gradients",
+        "HMC",
+        "LocalPosterior",
+        "SGLD",
+        "Trace",
+    ),
+    *("analytic", "degeneracy", "errors", "observables", "plots", "toys"),
+    *("estimate_llc", "explain", "forecast", "functional_dimension", "gaussian_loss", "llc", "sample", "sweep"),
 }
 
 

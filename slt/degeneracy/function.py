@@ -1,5 +1,6 @@
 """A model as a function of one float64 vector: what Jacobians, curvatures and higher derivatives are taken of."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, cast
@@ -104,6 +105,10 @@ class Network:
     def with_function(self, function: Function) -> "Network":
         """Return the same network with another function."""
         return Network(self.model, self.segments, function)
+
+    def model_in_double(self) -> nn.Module:
+        """Return a copy of the model in float64, for those who look at modules and not at a vector."""
+        return copy.deepcopy(self.model).double()
 
     @property
     def dimension(self) -> int:

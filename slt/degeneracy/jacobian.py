@@ -54,7 +54,7 @@ class FunctionalDimension:
     dropped: float | None
     scope: str
     fresh_rank: int | None
-    basis: Tensor | None
+    basis: Tensor
     blocks: dict[str, tuple[int, int]] | None
     function: str
     outputs: int

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 TOLERANCE = 1e-10  # of the largest singular value: what is below counts as zero
-_WHOLE = 3000  # columns up to which one singular value decomposition does it all
+_WHOLE = 1200  # columns up to which one singular value decomposition does it all
 _RIDGE = 1e-13  # of the largest row norm: keeps triangular solves sane where the matrix is singular
 _BLOCK = 64  # vectors of the first inverse iteration; doubled until some of them are not null
 _ITERATIONS = 3
@@ -79,6 +79,8 @@ def kernel(matrix: Tensor, *, scale: float | None = None) -> Kernel:
         return Kernel(0, torch.eye(columns, dtype=matrix.dtype), 0.0, None, None, torch.zeros(columns))
     if columns > _WHOLE:
         return _large_kernel(matrix, scale)
+    if matrix.shape[0] > columns:
+        matrix = torch.linalg.qr(matrix, mode="r").R
     _, values, right = torch.linalg.svd(matrix, full_matrices=True)
     largest = float(values[0]) if scale is None else scale
     rank = int((values > TOLERANCE * largest).sum())
@@ -138,6 +140,13 @@ def span(vectors: Tensor, tolerance: float = 1e-8) -> Tensor:
         return vectors.new_zeros(vectors.shape[0], 0)
     left, values, _ = torch.linalg.svd(kept, full_matrices=False)
     return left[:, values > tolerance * values[0]]
+
+
+def complement(basis: Tensor) -> Tensor:
+    """Return an orthonormal basis of the complement of a span of orthonormal columns, (P, P - k)."""
+    if not basis.shape[1]:
+        return torch.eye(basis.shape[0], dtype=basis.dtype, device=basis.device)
+    return torch.linalg.qr(basis, mode="complete").Q[:, basis.shape[1] :]
 
 
 def beyond(basis: Tensor, taken: Tensor) -> Tensor:
