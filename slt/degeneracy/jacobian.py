@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from slt.degeneracy.certificates import certify
 from slt.degeneracy.function import (
     Function,
     FunctionName,
@@ -40,8 +41,8 @@ class FunctionalDimension:
         dropped: First not counted, over the largest; None where there is none.
         scope: "function" where the rank stays as fresh inputs double N, else "these data".
         fresh_rank: The rank on both; None in block mode.
-        basis: Orthonormal basis of the null space on these data, (P, nullity), float64; in block mode None.
-        blocks: Rank and size of the Jacobian of each block of entries, by name, in block mode, else None.
+        basis: Orthonormal basis of the null space on these data, (P, nullity), float64; empty in block mode.
+        blocks: In block mode, for each layer a bound on the rank of the Jacobian of its entries, and their number.
         function: What was differentiated.
         outputs: Rows of the Jacobian, N times the outputs of an example.
         names: The moving tensors and their sizes, in the order of the vector.
@@ -76,6 +77,8 @@ class FunctionalDimension:
         sign = "" if self.blocks is None else "<= "
         head = f"functional dimension {sign}{self.rank} of {self.dimension} ({self.function}; nullity "
         head += f"{'' if self.blocks is None else '>= '}{self.nullity})"
+        if self.blocks is not None:
+            return f"{head}\ncertified layer by layer, not decomposed whole"
         scope = "a property of the function" if self.scope == "function" else "on these data"
         if self.fresh_rank is not None and self.fresh_rank != self.rank:
             scope += f": {self.fresh_rank} with as many fresh inputs"
@@ -92,11 +95,11 @@ def functional_dimension(
 ) -> FunctionalDimension:
     r"""Count the directions in weight space that change the function.
 
-    .. math:: r = \operatorname{rank} \frac{\partial f(x_1, \dots, x_N; w)}{\partial w}
+    .. math:: r = \operatorname{rank} \frac{\partial f(x_1, \ldots, x_N; w)}{\partial w}
 
     in float64, whatever the model's type: casts to float32 inside a library's norms or softmax are undone. A singular
     value counts if it is above 1e-10 of the largest. Up to 12,000 moving entries the whole Jacobian is decomposed;
-    beyond, one block of entries after the other, and the sum of the blocks' ranks is an upper bound on the rank.
+    beyond, null directions are certified layer by layer, and the rank is an upper bound.
 
     Args:
         model: The model at w*; evaluated in eval mode and bit-identical afterwards.
@@ -140,6 +143,8 @@ def dimension_of(network: Network, inputs: Inputs, name: str) -> FunctionalDimen
     """
     width = network.check(inputs.take(0, 1)).numel()
     names = {s.name: s.size for s in network.segments}
+    if network.dimension > DENSE:
+        return _by_blocks(network, inputs, name, width)
     require_memory(
         dense_bytes(network.dimension),
         f"the exact rank of {network.dimension} entries",
@@ -160,6 +165,25 @@ def dimension_of(network: Network, inputs: Inputs, name: str) -> FunctionalDimen
         outputs=width * inputs.n,
         names=names,
         singular_values=found.values,
+    )
+
+
+def _by_blocks(network: Network, inputs: Inputs, name: str, width: int) -> FunctionalDimension:
+    """Certify nulls layer by layer; what is not certified counts towards the rank."""
+    certificates = certify(network, inputs)
+    return FunctionalDimension(
+        rank=network.dimension - sum(c.nullity for c in certificates),
+        dimension=network.dimension,
+        kept=None,
+        dropped=None,
+        scope="these data",
+        fresh_rank=None,
+        basis=torch.zeros(network.dimension, 0, dtype=torch.float64),
+        blocks={c.layer: (c.entries - c.nullity, c.entries) for c in certificates},
+        function=name,
+        outputs=width * inputs.n,
+        names={s.name: s.size for s in network.segments},
+        singular_values=None,
     )
 
 

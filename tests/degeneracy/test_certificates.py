@@ -99,3 +99,13 @@ def test_a_large_network_is_certified_and_drawn_as_a_curve(monkeypatch):
     assert found.to_dict()["certificates"][0]["nullity"] == 20
     with pytest.raises(SettingsError, match="a loss of your own is explained by its whole Hessian"):
         slt.explain(model, (x,), lambda m, batch: m(batch[0]).square().sum(1))
+
+
+def test_beyond_the_dense_size_the_rank_is_a_bound(monkeypatch):
+    model, inputs = mlp(6, 5, 3), narrow_inputs()
+    whole = slt.functional_dimension(model, inputs)
+    monkeypatch.setattr(importlib.import_module("slt.degeneracy.jacobian"), "DENSE", 50)
+    found = slt.functional_dimension(model, inputs)
+    assert found.blocks == {"0": (15, 35), "2": (18, 18)}
+    assert found.rank == 33 == whole.rank  # tight here
+    assert "functional dimension <= 33 of 53" in str(found)
