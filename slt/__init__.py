@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from slt import observables as observables
     from slt import plots as plots
     from slt import toys as toys
-    from slt.api import Gradients as Gradients
+    from slt.analytic import RLCT as RLCT
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
     from slt.degeneracy import Explanation as Explanation
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     from slt.running import Forecast as Forecast
     from slt.running import forecast as forecast
     from slt.running import sample as sample
+    from slt.running.plan import Gradients as Gradients
+    from slt.samplers import AUTO as AUTO
     from slt.samplers import HMC as HMC
+    from slt.samplers import MALA as MALA
     from slt.samplers import SGLD as SGLD
+    from slt.samplers import SGNHT as SGNHT
+    from slt.samplers import Diagonal as Diagonal
+    from slt.samplers import RMSprop as RMSprop
     from slt.trace import Trace as Trace
 
     __version__: str
@@ -36,14 +42,20 @@ if TYPE_CHECKING:
 else:
     _MODULES = ("analytic", "degeneracy", "errors", "observables", "plots", "toys")
     _NAMES = {
+        "AUTO": "slt.samplers",
+        "Diagonal": "slt.samplers",
         "Estimate": "slt.estimators",
         "Explanation": "slt.degeneracy",
         "Forecast": "slt.running",
         "FunctionalDimension": "slt.degeneracy",
-        "Gradients": "slt.api",
+        "Gradients": "slt.running.plan",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
+        "MALA": "slt.samplers",
+        "RLCT": "slt.analytic",
+        "RMSprop": "slt.samplers",
         "SGLD": "slt.samplers",
+        "SGNHT": "slt.samplers",
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",
         "explain": "slt.degeneracy",

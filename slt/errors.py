@@ -9,13 +9,15 @@
     |   |-- ParametersError              which parameters move: none, unknown, an empty mask
     |   |-- SettingsError                a number outside its range: nbeta, localization, draws, ...
     |   `-- CheckpointError              a checkpoint file: missing, mismatched, not plain weights
+    |-- NotAvailableError                no exact value is known, or none that holds there
     |-- VectorizationError               this model or loss cannot run all chains in one call
     |-- TraceFileError                   a saved trace: missing, truncated, of another format
     |-- ResumeError                      a folder holds another run, or one that cannot be read
     |-- SaveError                        the run could not be saved; carries what was drawn
-    |-- NoDrawsError                     there is no draw of a living chain to estimate from
-    |-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
-    `-- Interrupted (KeyboardInterrupt)  Ctrl-C during sampling; carries what was drawn
+    |-- NoDrawsError                     there is no draw of a living chain to estimate from; carries the trace
+    `-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
+    KeyboardInterrupt
+    `-- Interrupted                      Ctrl-C during sampling; carries what was drawn
 """
 
 from typing import Any
@@ -49,6 +51,10 @@ class CheckpointError(InputError):
     """A checkpoint file is missing, does not fit the model, or is not plain weights."""
 
 
+class NotAvailableError(SltError):
+    """No exact value is known for a loss that is otherwise well defined; the message names what is missing."""
+
+
 class VectorizationError(SltError):
     """This model or loss cannot run all chains in one call; ``chain_method="in_place"`` can."""
 
@@ -62,7 +68,16 @@ class ResumeError(SltError):
 
 
 class NoDrawsError(SltError):
-    """There is no draw of a living chain to estimate from."""
+    """There is no draw of a living chain to estimate from.
+
+    Attributes:
+        trace: The draws of the chains that did not live, or None if there is no draw at all.
+    """
+
+    def __init__(self, message: str, trace: Any = None) -> None:
+        """Keep the trace beside the message."""
+        super().__init__(message)
+        self.trace = trace
 
 
 class UnreliableEstimateError(SltError):
@@ -78,8 +93,8 @@ class UnreliableEstimateError(SltError):
         self.estimate = estimate
 
 
-class Interrupted(SltError, KeyboardInterrupt):
-    """Sampling was interrupted.
+class Interrupted(KeyboardInterrupt):
+    """Sampling was interrupted; no `SltError`, so that ``except Exception`` does not swallow Ctrl-C.
 
     Attributes:
         trace: The draws made so far, or None if warmup had not ended.

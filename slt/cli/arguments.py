@@ -3,6 +3,7 @@
 import argparse
 
 import slt
+from slt.cli.families import add_families
 
 _EXIT_CODES = (
     "Exit code: 0 if every verdict is good, 1 if one is bad or a checkpoint failed, 2 if the command or what it names "
@@ -21,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_llc(commands)
     _add_sweep(commands)
     _add_degeneracy(commands)
+    _add_exact(commands)
     _add_demo(commands)
     return parser
 
@@ -87,6 +89,20 @@ def _add_degeneracy(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     output.add_argument("--json", action="store_true", help="print JSON; null is no number")
 
 
+def _add_exact(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    exact = commands.add_parser(
+        "exact",
+        help="print the exact RLCT of a loss for which it is known",
+        description="Prints the real log canonical threshold and multiplicity of one loss, as exact numbers, with "
+        "their source and conditions. Numbers are integers or fractions such as 1/2; a vector is numbers with "
+        "commas between them, such as 2,0,1. slt exact FAMILY --help lists what a family takes.",
+        epilog="Exit code: 0, or 2 if there is no such loss or no value is known.",
+    )
+    output = argparse.ArgumentParser(add_help=False)
+    output.add_argument("--json", action="store_true", help="print JSON; fractions are texts such as 3/2")
+    add_families(exact, output)
+
+
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     demo = commands.add_parser(
         "demo",
@@ -119,6 +135,7 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings, all with a default")
+    group.add_argument("--n", type=int, metavar="EXAMPLES", help="to read, of data that do not tell their number")
     group.add_argument("--nbeta", type=float, help="inverse temperature times n; default n / log n")
     group.add_argument(
         "--localization", type=_localization, default="auto", metavar="GAMMA", help="a number, or auto (default)"

@@ -1,20 +1,22 @@
 """Chains at one temperature, from w*: the call that turns a posterior and a sampler into a trace."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm.auto import tqdm
 
+from slt._checks import require_integer
 from slt.errors import Interrupted, SettingsError
 from slt.observables import bind_all
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod
+from slt.running.counted import Allowance, Counted
 from slt.running.forecast import in_bytes, in_time
+from slt.running.given import require_posterior, require_sampler
 from slt.running.observed import Observed
 from slt.running.provenance import Setup, environment, identity
 from slt.running.saved import SavedRun
@@ -57,7 +59,8 @@ def sample(
         thin: Steps from one draw to the next; the means over them are recorded too.
         seed: Seed of all randomness.
         observe: What to record of every draw beside its loss, by name: `slt.observables`, or functions of the model.
-        tuning: What an earlier warmup found, as a trace or a mapping; then nothing is adapted.
+        tuning: What an earlier warmup found, as a trace or a mapping; then nothing is adapted,
+            and what the sampler itself says of these settings does not count.
         until: Asked now and then with the trace so far; True ends the run. It is asked after 20 draws and after
             every fifth more, so that a run does not depend on the clock unless `until` does.
         chain_method: "vectorized" runs all chains in one call, "in_place" one after another through the module
@@ -70,7 +73,7 @@ def sample(
         The trace. Of a saved run it holds all draws there are, be they more than asked for.
 
     Raises:
-        SettingsError: If a number is outside its range.
+        SettingsError: If a setting is outside its range, or posterior or sampler is something else.
         VectorizationError: If "vectorized" was asked for and this model or loss cannot be.
         ResumeError: If `save_to` holds another run, or one that cannot be read.
         SaveError: If the disk refuses; holds the draws so far in ``.trace``.
@@ -82,20 +85,61 @@ def sample(
     >>> sample(posterior, slt.HMC(), chains=4, draws=50, warmup=50, progress=False).draws
     50
     """
-    for name, value, low in (
-        ("chains", chains, 1),
-        ("draws", draws, 1),
-        ("warmup", warmup, 0),
-        ("thin", thin, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-            raise SettingsError(f"{name} must be an integer of at least {low}, got {value!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise SettingsError(f"seed must be an integer, got {seed!r}.")
-    # numpy's integers would not go into the trace's settings
-    chains, draws, warmup, thin, seed = int(chains), int(draws), int(warmup), int(thin), int(seed)
+    return sample_within(
+        None,
+        posterior,
+        sampler,
+        chains=chains,
+        draws=draws,
+        warmup=warmup,
+        thin=thin,
+        seed=seed,
+        observe=observe,
+        tuning=tuning,
+        until=until,
+        chain_method=chain_method,
+        progress=progress,
+        save_to=save_to,
+    )
+
+
+def sample_within(
+    allowance: Allowance | None,
+    posterior: LocalPosterior,
+    sampler: Sampler,
+    *,
+    chains: int,
+    draws: int,
+    warmup: int,
+    thin: int,
+    seed: int,
+    observe: Mapping[str, Any] | None = None,
+    tuning: Tuned | None = None,
+    until: Callable[[Trace], bool] | None = None,
+    chain_method: ChainMethod = "auto",
+    progress: bool = True,
+    save_to: str | os.PathLike[str] | None = None,
+    notes: Callable[[], Sequence[str]] = tuple,
+) -> Trace:
+    """Do what `sample` does, within an allowance of gradients, and note in the trace what `notes` gives at the end.
+
+    Returns:
+        The trace.
+
+    Raises:
+        SettingsError: See `sample`.
+        Interrupted: See `sample`.
+    """
+    require_posterior(posterior)
+    require_sampler(sampler)
+    chains, draws, thin = (
+        require_integer(name, value, 1) for name, value in (("chains", chains), ("draws", draws), ("thin", thin))
+    )
+    warmup, seed = require_integer("warmup", warmup, 0), require_integer("seed", seed)
+    if until is not None and not callable(until):
+        raise SettingsError(f"until must be a function of the trace so far, got {until!r}.")
     with untouched(posterior.problem.model):
-        bound = posterior.bind(chain_method, chains)
+        bound = Counted.of(posterior.bind(chain_method, chains), posterior.n)
         observed = Observed(bind_all(observe, posterior, bound), bound.center, chains)
         setup = Setup(posterior, bound, sampler, chains, warmup, thin, seed)
         saved = None
@@ -113,13 +157,13 @@ def sample(
                 if progress and until is None:
                     _tell(session, draws, bar)
                 session.warm(bar)
-                session.draw(draws, until, bar)
+                session.draw(draws, until, bar, allowance)
         except KeyboardInterrupt as interrupt:
             trace = session.trace() if session.rounds else None
             got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
             more = "" if save_to is None else f"; the same call resumes from {save_to}"
             raise Interrupted(f"sampling was interrupted; {got}{more}.", trace) from interrupt
-        trace = session.trace()
+        trace = session.trace().with_notes(notes())
     if save_to is None:
         return trace
     trace.save(Path(save_to) / TRACE_FILE)

@@ -56,7 +56,7 @@ def test_a_bad_verdict_is_exit_code_1(project: Path, slt_command: Run) -> None:
     code, out, err = slt_command("llc", *QUADRATIC, "--localization=0", "--target=0.2", "--budget=2", "--json")
     assert (code, err) == (1, "")
     kinds = [problem["kind"] for problem in strict_json(out)["verdict"]["problems"]]
-    assert kinds == ["localization_zero"]
+    assert "localization_zero" in kinds  # beside what a busy machine leaves undone in two seconds
     assert strict_json(out)["sensitivity"]["value"] is None
 
 
@@ -106,10 +106,15 @@ def test_exceptions_of_the_users_code_propagate(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(NoDrawsError("no chain\nis left."), 1), (Interrupted("stopped.", None), 130)]
+    ("error", "code"),
+    [
+        (NoDrawsError("no chain\nis left."), 1),
+        (Interrupted("stopped.", None), 130),
+        (KeyboardInterrupt("interrupted."), 130),
+    ],
 )
 def test_ends_without_an_estimate(
-    error: Exception, code: int, project: Path, slt_command: Run, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, code: int, project: Path, slt_command: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise error
