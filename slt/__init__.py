@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from slt import analytic as analytic
+    from slt import diagnostics as diagnostics
     from slt import errors as errors
     from slt import observables as observables
     from slt import plots as plots
+    from slt import testing as testing
     from slt import toys as toys
     from slt.api import Gradients as Gradients
     from slt.api import estimate_llc as estimate_llc
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     __version__: str
 
 else:
-    _MODULES = ("analytic", "errors", "observables", "plots", "toys")
+    _MODULES = ("analytic", "diagnostics", "errors", "observables", "plots", "testing", "toys")
     _NAMES = {
         "Estimate": "slt.estimators",
         "Forecast": "slt.running",

@@ -13,7 +13,7 @@ import slt
 ROOT = Path(__file__).parents[1]
 NAMES = {
     *("Estimate", "Forecast", "Gradients", "HMC", "LocalPosterior", "SGLD", "Trace"),
-    *("analytic", "errors", "observables", "plots", "toys"),
+    *("analytic", "diagnostics", "errors", "observables", "plots", "testing", "toys"),
     *("estimate_llc", "forecast", "gaussian_loss", "llc", "sample", "sweep"),
 }
 
