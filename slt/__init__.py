@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from slt.api import Gradients as Gradients
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
+    from slt.devinterp import from_devinterp as from_devinterp
     from slt.estimators import Estimate as Estimate
     from slt.estimators import llc as llc
     from slt.posterior import LocalPosterior as LocalPosterior
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
     from slt.running import Forecast as Forecast
     from slt.running import forecast as forecast
     from slt.running import sample as sample
+    from slt.samplers import AUTO as AUTO
     from slt.samplers import HMC as HMC
+    from slt.samplers import MALA as MALA
     from slt.samplers import SGLD as SGLD
+    from slt.samplers import SGNHT as SGNHT
+    from slt.samplers import Diagonal as Diagonal
+    from slt.samplers import RMSprop as RMSprop
     from slt.trace import Trace as Trace
 
     __version__: str
@@ -33,15 +39,21 @@ if TYPE_CHECKING:
 else:
     _MODULES = ("analytic", "diagnostics", "errors", "observables", "plots", "testing", "toys")
     _NAMES = {
+        "AUTO": "slt.samplers",
+        "Diagonal": "slt.samplers",
         "Estimate": "slt.estimators",
         "Forecast": "slt.running",
         "Gradients": "slt.api",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
+        "MALA": "slt.samplers",
+        "RMSprop": "slt.samplers",
         "SGLD": "slt.samplers",
+        "SGNHT": "slt.samplers",
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",
         "forecast": "slt.running",
+        "from_devinterp": "slt.devinterp",
         "gaussian_loss": "slt.problem",
         "llc": "slt.estimators",
         "sample": "slt.running",

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slt._imports import import_whole
+
 Array = NDArray[np.floating]
 
 MIN_DRAWS = 4
@@ -31,7 +33,7 @@ def ess(x: Array) -> float:
     """
     if not _can_say(x):
         return np.nan
-    import arviz as az
+    az = import_whole("arviz")
 
     return float(az.ess(_standardized(x), method="mean"))
 
@@ -47,7 +49,7 @@ def mcse(x: Array) -> float:
     """
     if not _can_say(x):
         return np.nan
-    import arviz as az
+    az = import_whole("arviz")
 
     return float(az.mcse(_standardized(x), method="mean")) * float(np.std(x))
 
@@ -68,7 +70,7 @@ def rhat(x: Array) -> float:
         x = np.stack([x[0, :half], x[0, x.shape[1] - half :]])
     if not _can_say(x):
         return np.nan
-    import arviz as az
+    az = import_whole("arviz")
 
     # chains that each stand still at another point divide by a variance of zero: R-hat is inf, and rightly
     with np.errstate(divide="ignore"):

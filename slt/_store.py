@@ -90,11 +90,12 @@ def fingerprint(value: Any) -> str:
     return digest.hexdigest()
 
 
-def _feed(update: Callable[[bytes], None], value: Any) -> None:
+def _feed(update: Callable[[bytes | memoryview], None], value: Any) -> None:
     # each piece opens with its kind and its length, so that no two different values give the same bytes
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufcSU":
         update(f"array {value.dtype.str} {value.shape};".encode())
-        update(np.ascontiguousarray(value).tobytes())
+        if value.nbytes:  # where there is nothing, it cannot be read as bytes; and a large array is not copied
+            update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     elif value is None or isinstance(value, bool | int | float | str):
         text = json.dumps(value)
         update(f"plain {len(text)};{text}".encode())

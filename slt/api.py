@@ -11,15 +11,18 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import nn
 
+from slt._checks import require_integer
+from slt._imports import import_whole
 from slt._store import atomic_write
 from slt.errors import ResumeError, SettingsError
 from slt.estimators import Estimate, Problem, llc
 from slt.posterior import LocalPosterior
-from slt.posterior.localization import Localization
+from slt.posterior.localization import Localization, is_number
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod, InPlace
 from slt.problem.parameters import Selection
 from slt.running import PLAN_FILE, sample
+from slt.running.given import require_sampler
 from slt.samplers import HMC, SGLD, Sampler
 from slt.trace import TRACE_FILE, Trace
 
@@ -55,8 +58,8 @@ class Gradients:
 
     def __post_init__(self) -> None:
         """Check the number."""
-        if not self.n > 0:
-            raise SettingsError(f"Gradients(n) needs a positive n, got {self.n}.")
+        if not is_number(self.n) or not 0 < self.n < math.inf:
+            raise SettingsError(f"Gradients(n) needs a positive and finite n, got {self.n!r}.")
 
 
 def estimate_llc(
@@ -67,6 +70,7 @@ def estimate_llc(
     target_relative_error: float = 0.02,
     budget: float | Gradients | None = None,
     sampler: Sampler | Literal["auto"] = "auto",
+    n: int | None = None,
     nbeta: float | None = None,
     localization: Localization = "auto",
     parameters: Selection = None,
@@ -89,6 +93,7 @@ def estimate_llc(
         budget: Seconds, or `slt.Gradients`; None means 60 seconds. Reading the data, and
             the draws in progress when the budget ends, come on top.
         sampler: "auto", or a sampler to use.
+        n: Number of examples to read, for data that do not tell it themselves.
         nbeta: Inverse temperature times n; default n / log n.
         localization: See `slt.LocalPosterior`.
         parameters: See `slt.LocalPosterior`.
@@ -114,25 +119,26 @@ def estimate_llc(
     >>> bool(abs(estimate.value - 2.0) < 0.3), toy.exact.value
     (True, Fraction(2, 1))
     """
-    if not 0 < target_relative_error < math.inf:
-        raise SettingsError(f"target_relative_error must be positive, got {target_relative_error}.")
-    if isinstance(sampler, str) and sampler != "auto":
-        raise SettingsError(f'sampler must be "auto" or a sampler such as slt.HMC(), got {sampler!r}.')
-    count = _CHAINS if chains is None else chains
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise SettingsError(f"chains must be an integer of at least 1, got {chains!r}.")
+    if not is_number(target_relative_error) or not 0 < target_relative_error < math.inf:
+        raise SettingsError(f"target_relative_error must be positive, got {target_relative_error!r}.")
+    if not (isinstance(sampler, str) and sampler == "auto"):
+        require_sampler(sampler)
+    count = _CHAINS if chains is None else require_integer("chains", chains, 1)
+    seed = require_integer("seed", seed)
     seconds = DEFAULT_SECONDS if budget is None else budget
-    if not isinstance(seconds, Gradients) and not 0 < seconds < math.inf:
-        raise SettingsError(f"budget must be positive seconds or slt.Gradients(n), got {budget}.")
+    if not isinstance(seconds, Gradients) and not (is_number(seconds) and 0 < seconds < math.inf):
+        raise SettingsError(f"budget must be positive seconds, as a number, or slt.Gradients(n), got {budget!r}.")
     posterior = LocalPosterior(
         model,
         data,
         loss,
+        n=n,
         nbeta=nbeta,
         localization=localization,
         parameters=parameters,
         batch_size=batch_size,
     )
+    import_whole("arviz")  # takes seconds, which are not the budget's
     start = time.monotonic()
     folder = None if save_to is None else Path(save_to)
     plan = _saved_plan(folder) or _plan(posterior, sampler, count, seconds)

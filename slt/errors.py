@@ -13,10 +13,11 @@
     |-- TraceFileError                   a saved trace: missing, truncated, of another format
     |-- ResumeError                      a folder holds another run, or one that cannot be read
     |-- SaveError                        the run could not be saved; carries what was drawn
-    |-- NoDrawsError                     there is no draw of a living chain to estimate from
+    |-- NoDrawsError                     there is no draw of a living chain to estimate from; carries the trace
     |-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
-    |-- ContractError (AssertionError)   a sampler failed a check, or a broken one passed; carries the report
-    `-- Interrupted (KeyboardInterrupt)  Ctrl-C during sampling; carries what was drawn
+    `-- ContractError (AssertionError)   a sampler failed a check, or a broken one passed; carries the report
+    KeyboardInterrupt
+    `-- Interrupted                      Ctrl-C during sampling; carries what was drawn
 """
 
 from typing import Any
@@ -63,7 +64,16 @@ class ResumeError(SltError):
 
 
 class NoDrawsError(SltError):
-    """There is no draw of a living chain to estimate from."""
+    """There is no draw of a living chain to estimate from.
+
+    Attributes:
+        trace: The draws of the chains that did not live, or None if there is no draw at all.
+    """
+
+    def __init__(self, message: str, trace: Any = None) -> None:
+        """Keep the trace beside the message."""
+        super().__init__(message)
+        self.trace = trace
 
 
 class UnreliableEstimateError(SltError):
@@ -92,8 +102,8 @@ class ContractError(SltError, AssertionError):
         self.report = report
 
 
-class Interrupted(SltError, KeyboardInterrupt):
-    """Sampling was interrupted.
+class Interrupted(KeyboardInterrupt):
+    """Sampling was interrupted; no `SltError`, so that ``except Exception`` does not swallow Ctrl-C.
 
     Attributes:
         trace: The draws made so far, or None if warmup had not ended.

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from slt._imports import import_whole
 from slt._store import TRACE_FORMAT, atomic_write, slt_version
 from slt.errors import InputError, SettingsError, TraceFileError
 
@@ -173,8 +174,7 @@ class Trace:
 
     def to_arviz(self) -> Any:
         """Copy into what the installed ArviZ takes: InferenceData before version 1, a DataTree since."""
-        import arviz as az
-
+        az = import_whole("arviz")
         tree = self.to_datatree()
         # asking ArviZ 1 for the attribute itself warns that it is gone
         inference_data = vars(az).get("InferenceData")

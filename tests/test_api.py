@@ -1,7 +1,9 @@
 import math
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -124,8 +126,15 @@ def test_the_run_can_be_repeated_by_hand() -> None:
         ({"target_relative_error": math.nan}, "target_relative_error must be positive"),
         ({"budget": -1.0}, "budget must be positive"),
         ({"budget": math.nan}, "budget must be positive"),
+        ({"budget": "60"}, r"budget must be positive seconds, as a number, or slt\.Gradients\(n\), got '60'"),
+        ({"budget": True}, "budget must be positive seconds"),
+        ({"target_relative_error": "0.02"}, "target_relative_error must be positive, got '0.02'"),
         ({"chains": 0}, "chains must be an integer of at least 1"),
-        ({"sampler": "nuts"}, 'sampler must be "auto" or a sampler'),
+        ({"chains": 2.0}, r"chains must be an integer of at least 1, got 2\.0"),
+        ({"seed": 0.5}, r"seed must be an integer, got 0\.5"),
+        ({"n": "20"}, "n must be a positive integer, got '20'"),
+        ({"sampler": "nuts"}, r"sampler must be a sampler such as slt\.HMC\(\) or slt\.SGLD\(\), got 'nuts'"),
+        ({"sampler": slt.HMC}, r"got the class HMC; call it: HMC\(\)"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:
@@ -134,9 +143,35 @@ def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> 
         slt.estimate_llc(toy.model, toy.data, toy.loss, progress=False, **settings)
 
 
-def test_an_empty_budget_is_refused() -> None:
-    with pytest.raises(SettingsError, match="positive n, got 0"):
-        slt.Gradients(0)
+@pytest.mark.parametrize("n", [0, math.nan, math.inf, "100", True])
+def test_a_budget_that_is_none_is_refused(n: Any) -> None:
+    with pytest.raises(SettingsError, match=f"needs a positive and finite n, got {n!r}"):
+        slt.Gradients(n)
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    toy = quadratic()
+    estimate = slt.estimate_llc(
+        toy.model,
+        toy.data,
+        toy.loss,
+        localization=np.float32(1.0),
+        chains=np.int64(4),
+        seed=np.int32(2),
+        budget=slt.Gradients(np.int64(8_000)),
+        target_relative_error=np.float64(0.5),
+        progress=False,
+    )
+    assert estimate.trace.chains == 4
+
+
+def test_data_that_do_not_tell_their_size_are_read_by_n() -> None:
+    toy = quadratic()
+    stream = (tuple(t[i : i + 10] for t in toy.data) for i in range(0, 500, 10))
+    estimate = slt.estimate_llc(
+        toy.model, stream, toy.loss, n=30, localization=1.0, budget=slt.Gradients(8_000), chains=4, progress=False
+    )
+    assert estimate.trace.n == 30
 
 
 def test_a_run_goes_on_while_more_draws_may_mend_it() -> None:

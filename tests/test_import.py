@@ -12,9 +12,10 @@ import slt
 
 ROOT = Path(__file__).parents[1]
 NAMES = {
-    *("Estimate", "Forecast", "Gradients", "HMC", "LocalPosterior", "SGLD", "Trace"),
+    *("AUTO", "Diagonal", "Estimate", "Forecast", "Gradients", "HMC", "LocalPosterior", "MALA", "RMSprop", "SGLD"),
+    *("SGNHT", "Trace"),
     *("analytic", "diagnostics", "errors", "observables", "plots", "testing", "toys"),
-    *("estimate_llc", "forecast", "gaussian_loss", "llc", "sample", "sweep"),
+    *("estimate_llc", "forecast", "from_devinterp", "gaussian_loss", "llc", "sample", "sweep"),
 }
 
 
@@ -59,7 +60,7 @@ def test_type_checkers_see_the_same_names():
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_name_resolves(name):
     value = getattr(slt, name)
-    assert value.__name__ in (name, f"slt.{name}")
+    assert getattr(value, "__name__", repr(value)) in (name, f"slt.{name}")
     assert getattr(slt, name) is value
 
 

@@ -27,6 +27,14 @@ MEANINGS = {
         "{FROZEN_ACCEPTANCE:g}.",
         "A chain that stands still repeats one place, mostly w* itself, and pulls the estimate towards zero.",
     ),
+    Problem.DIVERGING: Meaning(
+        "with samplers that reject: a note where more than {DIVERGING_NOTE:.0%} of all proposals diverged, which means "
+        "that their energy was off by more than 1000 nats or not finite; a problem where a chain lost more than "
+        "{DIVERGING_PROBLEM:.0%} of its own.",
+        "A proposal that diverges is rejected, so the law stays right, but the chain stands still meanwhile. Some are "
+        "meant to: HMC jitters its step, and its longest ones overshoot. Many say that the step is too long for where "
+        "the chain is, or that it cannot enter a part of the posterior.",
+    ),
     Problem.NOT_CONVERGED: Meaning(
         "when the rank-normalized split R-hat of the losses is above {RHAT:g}.",
         "The chains have not yet been through the same region, or not in the same shares: each gives an answer of its "
@@ -65,7 +73,7 @@ MEANINGS = {
         "when s = d log(llc) / d log(localization), less {SENSITIVITY_ERRORS:g} of its standard errors, is above "
         "{SENSITIVITY_NOTE:g} in size (a note) or {SENSITIVITY_PROBLEM:g} (a problem).",
         "Between two localizations a factor of two apart the estimate changes by about the factor 2^s. It then says "
-        "as much about the localizer as about the model.",
+        "as much about the localizer as about the model. From draws with other problems nothing is extrapolated.",
     ),
     Problem.LOCALIZATION_ZERO: Meaning(
         "when every precision of the localizer is 0.",

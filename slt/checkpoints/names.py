@@ -28,18 +28,32 @@ def named_checkpoints(checkpoints: str | Iterable[PathLike] | Mapping[str, PathL
     else:
         if isinstance(checkpoints, (str, os.PathLike)):
             text = os.fspath(checkpoints)
+            _refuse_folders([Path(text)])
             paths = [text] if Path(text).is_file() else sorted(glob.glob(text), key=_natural)
             if not paths:
                 raise CheckpointError(f"no checkpoint matches {text!r}.")
         else:
             paths = list(checkpoints)
         named = _name_files([Path(path) for path in paths])
+    _refuse_folders(named.values())
     if not named:
         raise CheckpointError("checkpoints must name at least one file, got none.")
     missing = [str(path) for path in named.values() if not path.is_file()]
     if missing:
         raise CheckpointError(f"{len(missing)} of {len(named)} checkpoints do not exist: {', '.join(missing[:5])}.")
     return named
+
+
+def _refuse_folders(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            suffixes = sorted({file.suffix for file in path.iterdir() if file.is_file() and file.suffix})
+            held = f"it holds files that end in {', '.join(suffixes)}" if suffixes else "it holds no files"
+            pattern = path / f"*{suffixes[0] if len(suffixes) == 1 else '.pt'}"
+            raise CheckpointError(
+                f"checkpoints must be files or a pattern, got the folder {str(path)!r}; {held}. A pattern such as "
+                f"{str(pattern)!r} names them."
+            )
 
 
 def _name_files(files: list[Path]) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from slt._store import slt_version
-from slt.checkpoints.rows import Row, draw_rows, html_table, steps_of
+from slt.checkpoints.rows import Row, draw_rows, html_table, steps_of, summary
 from slt.estimators import Estimate
 
 if TYPE_CHECKING:
@@ -51,21 +51,13 @@ def report_page(rows: Sequence[Row]) -> str:
         The page.
     """
     anchors = [f"checkpoint-{i}" for i in range(len(rows))]
-    parts = [_HEAD, "<h1>Local learning coefficient over training</h1>", f"<p>{_summary(rows)}</p>"]
+    parts = [_HEAD, "<h1>Local learning coefficient over training</h1>", f"<p>{html.escape(summary(rows))}.</p>"]
     if any(row.estimate is not None for row in rows):
         parts.append(_over_training(rows))
     parts.append(html_table(rows, [f"#{anchor}" for anchor in anchors]))
     parts += [_section(row, anchor) for row, anchor in zip(rows, anchors, strict=True)]
     parts.append(f"<p>Written by slt {html.escape(slt_version())}.</p></body></html>\n")
     return "\n".join(parts)
-
-
-def _summary(rows: Sequence[Row]) -> str:
-    made = [row.estimate for row in rows if row.estimate is not None]
-    good = sum(estimate.verdict.ok for estimate in made)
-    noun = "checkpoint" if len(rows) == 1 else "checkpoints"
-    text = f"{len(rows)} {noun}: {good} reliable, {len(made) - good} not reliable, {len(rows) - len(made)} failed."
-    return html.escape(text)
 
 
 def _section(row: Row, anchor: str) -> str:

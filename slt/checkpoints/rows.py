@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from slt.errors import NoDrawsError, SettingsError
 from slt.estimators import Estimate
 
 HEAD = ["checkpoint", "LLC", "95 % interval", "ESS", "verdict"]
 
 
-@dataclass(frozen=True)
+_SHOWN = 160  # letters of an error in a table; the whole of it is in the row
+
+
+@dataclass(frozen=True, repr=False)
 class Row:
     """What became of one checkpoint: an estimate, or the error that stopped it.
 
@@ -44,8 +48,22 @@ class Row:
     def verdict(self) -> str:
         """The verdict in a word or a few."""
         if self.estimate is None:
-            return f"failed: {type(self.error).__name__}: {self.error}"
+            text = " ".join(f"failed: {type(self.error).__name__}: {self.error}".split())
+            return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
         return "good" if self.estimate.verdict.ok else "; ".join(_kinds(self.estimate)).replace("_", " ")
+
+    def __repr__(self) -> str:
+        """Say what is in the table's row."""
+        llc = "no estimate" if self.estimate is None else f"LLC {self.estimate.value:.4g}"
+        return f"Row({self.name!r}: {llc}, {self.verdict})"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Count what came of the checkpoints."""
+    made = [row.estimate for row in rows if row.estimate is not None]
+    good = sum(estimate.verdict.ok for estimate in made)
+    noun = "checkpoint" if len(rows) == 1 else "checkpoints"
+    return f"{len(rows)} {noun}: {good} reliable, {len(made) - good} not reliable, {len(rows) - len(made)} failed"
 
 
 def cells(row: Row) -> list[str]:
@@ -114,9 +132,24 @@ def steps_of(rows: Sequence[Row]) -> list[int]:
 
 
 def draw_rows(rows: Sequence[Row], steps: Sequence[float], ax: Any, **options: Any) -> Any:
-    """Draw the estimates over training steps with `slt.plots.over_training`; failed rows are left out."""
+    """Draw the estimates over training steps with `slt.plots.over_training`; failed rows are left out.
+
+    Returns:
+        The axes.
+
+    Raises:
+        NoDrawsError: If every row failed.
+        SettingsError: If there is not one step for each row.
+    """
     from slt.plots import over_training
 
+    if len(steps) != len(rows):
+        raise SettingsError(f"steps must hold one number for each of the {len(rows)} checkpoints, got {len(steps)}.")
+    if all(row.estimate is None for row in rows):
+        first = rows[0].verdict if rows else "there is none"
+        raise NoDrawsError(f"there is no estimate to draw ({summary(rows)}); the first {first}") from (
+            rows[0].error if rows else None
+        )
     made = [(at, row.estimate) for at, row in zip(steps, rows, strict=True)]
     there = [(at, e) for at, e in made if e is not None]
     intervals = np.array([e.interval() for _, e in there]).reshape(-1, 2)

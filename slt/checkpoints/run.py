@@ -19,7 +19,7 @@ _ROWS = 4096  # rows hashed at a time, and all of them, where the data are held 
 _PROBED = 64  # rows, evenly spread, of data that are fetched at every use
 
 
-def describe_run(settings: Mapping[str, Any], data: Any, loss: Any) -> dict[str, Any]:
+def describe_run(settings: Mapping[str, Any], data: Any, loss: Any, n: int | None = None) -> dict[str, Any]:
     """Describe settings, loss and data so that another run can be told from this one.
 
     The data count by all their values where they are held in memory, else by their number and 64 rows. A loss of the
@@ -29,6 +29,7 @@ def describe_run(settings: Mapping[str, Any], data: Any, loss: Any) -> dict[str,
         settings: Settings of `slt.estimate_llc`, by name.
         data: See `slt.LocalPosterior`.
         loss: See `slt.LocalPosterior`.
+        n: See `slt.LocalPosterior`.
 
     Returns:
         What JSON can write, by name.
@@ -38,13 +39,13 @@ def describe_run(settings: Mapping[str, Any], data: Any, loss: Any) -> dict[str,
         SettingsError: If a setting cannot be put into words.
     """
     described = {name: _plain(name, value) for name, value in settings.items()}
-    return {**described, "loss": resolve_loss(loss).convention, "data": _describe_data(data)}
+    return {**described, "loss": resolve_loss(loss).convention, "data": _describe_data(data, n)}
 
 
-def _describe_data(data: Any) -> str:
+def _describe_data(data: Any, n: int | None) -> str:
     # a Dataset may draw random numbers when it is read; an empty module lends the promise to undo that
     with untouched(nn.Identity()):
-        examples = read_data(data, None)
+        examples = read_data(data, n)
         if isinstance(examples, TensorExamples):
             rows = torch.arange(examples.n).split(_ROWS)
         else:

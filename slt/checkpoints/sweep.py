@@ -18,12 +18,13 @@ from slt.api import estimate_llc
 from slt.checkpoints.folder import REPORT, TABLE, Folder
 from slt.checkpoints.names import named_checkpoints
 from slt.checkpoints.report import report_page
-from slt.checkpoints.rows import Row, csv_table, draw_rows, html_table, steps_of, text_table
+from slt.checkpoints.rows import Row, csv_table, draw_rows, html_table, steps_of, summary, text_table
 from slt.checkpoints.run import describe_run
 from slt.checkpoints.weights import PathLike, load_weights
 from slt.errors import DataError, ResumeError, SettingsError
 from slt.estimators import Estimate, llc
 from slt.problem import Problem, untouched
+from slt.problem.losses import resolve_loss
 
 # Losses at w* of one loss on one model and one set of data, evaluated by other programs or on another device.
 _SAME_LOSS = 1e-3
@@ -32,7 +33,7 @@ _SAME_SMALL_LOSS = 1e-6  # nats: where a loss has nearly vanished, rounding is a
 _NOT_SETTINGS = ("model", "data", "loss", "progress", "save_to")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """The estimates of several checkpoints, in the order they were given; failures among them.
 
@@ -65,6 +66,10 @@ class Sweep:
         """Lay the rows out as a table."""
         return text_table(self.rows)
 
+    def __repr__(self) -> str:
+        """Count the checkpoints; `print` gives the table."""
+        return f"Sweep of {summary(self.rows)}; print it for the table"
+
     def _repr_html_(self) -> str:
         return html_table(self.rows)
 
@@ -91,7 +96,7 @@ class Sweep:
             **options: Passed on.
 
         Returns:
-            The axes.
+            The axes; a NoDrawsError where every checkpoint failed, and a SettingsError for other numbers of steps.
         """
         return draw_rows(self.rows, self.steps() if steps is None else steps, ax, **options)
 
@@ -123,7 +128,7 @@ def sweep(
         save_to: Folder for one trace a checkpoint, ``NAME.nc``, the table, ``sweep.csv``, the page, ``report.html``,
             and what they were made from, ``sweep.json``; made if it is not there.
         progress: Whether to show progress bars.
-        **settings: Passed on to `slt.estimate_llc`.
+        **settings: Passed on to `slt.estimate_llc`, such as `n` for data that do not tell their size.
 
     Returns:
         The table.
@@ -132,7 +137,8 @@ def sweep(
         CheckpointError: If there is no checkpoint, a file is missing, or a name is no file name.
         DataError: If the data can be read only once; with `save_to` also if they cannot be read.
         ResumeError: If the folder holds a sweep with other settings, data or loss.
-        SettingsError: If a setting is outside its range.
+        LossError: If the loss is none that slt can call.
+        SettingsError: If a setting is outside its range, or `model_factory` makes no model.
 
     >>> import tempfile, torch, slt
     >>> from pathlib import Path
@@ -144,6 +150,8 @@ def sweep(
     >>> bool(abs(found.estimates["step-10"].value - toy.exact.value) < 0.5)
     True
     """
+    resolve_loss(loss)  # what would stop every checkpoint is said once
+    _require_factory(model_factory)
     # a TypeError for a setting that there is not
     bound = inspect.signature(estimate_llc).bind(None, data, loss, progress=progress, **settings)
     bound.apply_defaults()
@@ -153,7 +161,7 @@ def sweep(
     folder, rows = None, {}
     if save_to is not None:
         told = {name: value for name, value in bound.arguments.items() if name not in _NOT_SETTINGS}
-        folder = Folder(save_to, describe_run(told, data, loss), list(named))
+        folder = Folder(save_to, describe_run(told, data, loss, bound.arguments["n"]), list(named))
         rows = _finished(folder, named)
         for row in list(rows.values())[:1]:
             _require_same_loss(row, model_factory, data, loss, bound.arguments)
@@ -185,18 +193,27 @@ def _estimate(
     made, error = None, None
     try:
         made = estimate(_model(model_factory, path))
-    # a wrong setting would stop every one; Interrupted is Ctrl-C and an Exception too
-    except (SettingsError, KeyboardInterrupt):
+    except SettingsError:  # it would stop every one
         raise
     except Exception as failure:  # whatever stopped this one stands in its row
         error = failure
     return Row(name, path, time.monotonic() - start, made, error)
 
 
+def _require_factory(model_factory: Any) -> None:
+    if isinstance(model_factory, nn.Module) or not callable(model_factory):
+        raise SettingsError(
+            "model_factory must be a function without arguments that makes the model, got "
+            f"{type(model_factory).__name__}; lambda: copy.deepcopy(model) is one."
+        )
+
+
 def _model(model_factory: Callable[[], nn.Module], path: Path) -> nn.Module:
     # weights that are about to be overwritten take no random numbers from the program around
     with untouched(nn.Identity()):
         model = model_factory()
+    if not isinstance(model, nn.Module):
+        raise SettingsError(f"model_factory must return a torch.nn.Module, got {type(model).__name__}.")
     load_weights(model, path)
     return model
 
@@ -219,7 +236,7 @@ def _require_same_loss(
     if row.estimate is None:
         return
     model = _model(model_factory, row.path)
-    chosen = {name: settings[name] for name in ("parameters", "batch_size")}
+    chosen = {name: settings[name] for name in ("n", "parameters", "batch_size")}
     then, now = row.estimate.trace.loss_center, Problem(model, data, loss, **chosen).loss_center
     if not math.isclose(now, then, rel_tol=_SAME_LOSS, abs_tol=_SAME_SMALL_LOSS):
         raise ResumeError(

@@ -91,6 +91,7 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings, all with a default")
+    group.add_argument("--n", type=int, metavar="EXAMPLES", help="to read, of data that do not tell their number")
     group.add_argument("--nbeta", type=float, help="inverse temperature times n; default n / log n")
     group.add_argument(
         "--localization", type=_localization, default="auto", metavar="GAMMA", help="a number, or auto (default)"

@@ -76,6 +76,7 @@ def settings(chosen: argparse.Namespace) -> dict[str, Any]:
         "target_relative_error": chosen.target,
         "budget": DEFAULT_SECONDS if chosen.budget is None else chosen.budget,
         "sampler": _SAMPLERS[chosen.sampler],
+        "n": chosen.n,
         "nbeta": chosen.nbeta,
         "localization": chosen.localization,
         "chains": chosen.chains,

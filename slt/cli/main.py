@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from slt.cli.arguments import build_parser
-from slt.errors import Interrupted, NoDrawsError, SltError
+from slt.errors import NoDrawsError, SltError
 
 BAD_VERDICT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = import_module(f"slt.cli.{chosen.command}")  # imports torch, which --help need not wait for
     try:
         return command.run(chosen)
-    except Interrupted as error:
-        code, message = INTERRUPTED, error
+    except KeyboardInterrupt as error:
+        code, message = INTERRUPTED, str(error) or "interrupted."
     except NoDrawsError as error:
         code, message = BAD_VERDICT, error
     except SltError as error:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slt._imports import import_whole
 from slt.errors import SettingsError, UnreliableEstimateError
-from slt.estimators.verdict import Verdict
+from slt.estimators.verdict import Problem, Verdict
 from slt.trace import Trace
 
 # An error estimated from `ess` draws is known about as well as one from a quarter as many independent draws:
@@ -67,9 +68,10 @@ class Estimate:
         """
         if not 0 < prob < 1:
             raise SettingsError(f"prob must be between 0 and 1, got {prob}.")
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(max(self.ess / _DRAWS_PER_DEGREE, 1.0), (1 + prob) / 2)) * self.mcse
+        half = (
+            float(import_whole("scipy.special").stdtrit(max(self.ess / _DRAWS_PER_DEGREE, 1.0), (1 + prob) / 2))
+            * self.mcse
+        )
         return self.value - half, self.value + half
 
     def require(self) -> "Estimate":
@@ -148,7 +150,9 @@ class Estimate:
             f"{trace.dimension} moving parameters, loss at w* {trace.loss_center:.6g} nats"
         )
         if self.sensitivity is not None and self.sensitivity_mcse is not None:
+            others = any(finding.kind is not Problem.LOCALIZATION_DECIDES for finding in self.verdict.problems)
             quantity += f", sensitivity to localization {_with_error(self.sensitivity, self.sensitivity_mcse)}"
+            quantity += " (of draws with problems)" if others else ""
         batch = "" if settings.get("batch_size") is None else f" of {settings['batch_size']}"
         data = "all data in each step" if settings["full_data"] else f"minibatches{batch}"
         draws = (

@@ -16,6 +16,10 @@ Array = NDArray[np.floating]
 FROZEN_SPREAD = 0.1
 # Samplers aim at acceptances of 0.6 to 0.95; below this a chain stands still most of the time.
 FROZEN_ACCEPTANCE = 0.1
+# Metropolis rejects what diverges, so the law stays right. HMC jitters its step on purpose, and on a quadratic 7 % of
+# its proposals diverge; where a chain loses half of them only its shortest steps move it.
+DIVERGING_NOTE = 0.1
+DIVERGING_PROBLEM = 0.5
 # Looser than the 1.01 asked of published posteriors; passed by halves of a chain worth ten draws and more.
 RHAT = 1.05
 # Both must hold: the first keeps false alarms rare, the second lets pass what is certain but does not matter.
@@ -92,6 +96,25 @@ def judge_acceptance(chains: NDArray[np.integer], acceptance: Array) -> Verdict:
     )
 
 
+def judge_diverging(chains: NDArray[np.integer], diverging: Array) -> Verdict:
+    """DIVERGING by the share of all proposals (a note), and by that of the worst chain (a problem).
+
+    Args:
+        chains: Numbers of the living chains, for the text.
+        diverging: The share of each, (living,).
+
+    Returns:
+        The finding, if any.
+    """
+    worst = int(np.argmax(diverging))
+    bad = diverging[worst] > DIVERGING_PROBLEM
+    if not bad and not diverging.mean() > DIVERGING_NOTE:
+        return Verdict()
+    detail = f"{diverging.mean():.1%} of all, {diverging[worst]:.1%} in chain {chains[worst]}."
+    finding = Finding(Problem.DIVERGING, detail)
+    return Verdict(problems=(finding,)) if bad else Verdict(notes=(finding,))
+
+
 def judge_convergence(rhat: float) -> Verdict:
     """NOT_CONVERGED if R-hat is above `RHAT`."""
     if not rhat > RHAT:
@@ -165,16 +188,27 @@ def judge_center(depth: float, rounding: float, value: float, mcse: float, nbeta
     return Verdict(problems=(finding,)) if share > DEPTH_PROBLEM else Verdict(notes=(finding,))
 
 
-def judge_localization(sensitivity: float, mcse: float) -> Verdict:
-    """LOCALIZATION_DECIDES by the part of the sensitivity that is beyond its error."""
+def judge_localization(sensitivity: float, mcse: float, settled: bool = True) -> Verdict:
+    """LOCALIZATION_DECIDES by the part of the sensitivity that is beyond its error.
+
+    Args:
+        sensitivity: d log(llc) / d log(localization); its error is `mcse`.
+        mcse: See `sensitivity`.
+        settled: Whether nothing else is wrong, so that an extrapolation may be made.
+
+    Returns:
+        The finding, if any: a problem or a note by its size.
+    """
     beyond = abs(sensitivity) - SENSITIVITY_ERRORS * mcse
     if not beyond > SENSITIVITY_NOTE:
         return Verdict()
-    finding = Finding(
-        Problem.LOCALIZATION_DECIDES,
-        f"d log(llc) / d log(localization) is {sensitivity:.2f} +- {mcse:.1g}: twice the localization would "
-        f"change the estimate by about {2**sensitivity - 1:+.0%}.",
+    said = (
+        f"twice the localization would change the estimate by about {2**sensitivity - 1:+.0%}"
+        if settled
+        else "not to be extrapolated from, as the draws have other problems"
     )
+    detail = f"d log(llc) / d log(localization) is {sensitivity:.2f} +- {mcse:.1g}: {said}."
+    finding = Finding(Problem.LOCALIZATION_DECIDES, detail)
     return Verdict(problems=(finding,)) if beyond > SENSITIVITY_PROBLEM else Verdict(notes=(finding,))
 
 
@@ -202,7 +236,7 @@ def judge_forms(value: float, mcse: float, variance_value: float, variance_mcse:
     certain = gap > FORMS_ERRORS * np.hypot(mcse, variance_mcse)
     if not (certain and gap > FORMS_SHARE * abs(value)):
         return Verdict()
-    detail = f"{value:.4g} +- {mcse:.2g} and {variance_value:.4g} +- {variance_mcse:.2g}."
+    detail = f"The first gives {value:.4g} +- {mcse:.2g}, the second {variance_value:.4g} +- {variance_mcse:.2g}."
     return Verdict(notes=(Finding(Problem.FORMS_DISAGREE, detail),))
 
 

@@ -216,14 +216,22 @@ def _living_draws(trace: Trace) -> _Draws:
     thinned = "excess_mean" in trace.names("sample_stats")
     series = trace.get("sample_stats", "excess_mean").astype(float) if thinned else excess
     living = trace.alive & np.isfinite(excess).all(axis=1) & np.isfinite(series).all(axis=1)
-    if trace.draws == 0 or not living.any():
+    if trace.draws == 0:
         raise NoDrawsError(
-            f"an estimate needs draws of a living chain; this trace has {trace.draws} draws of each of "
-            f"{trace.chains} chains, of which {int(living.sum())} are living."
+            "an estimate needs draws of a living chain; this trace has none. Sample with draws >= 1.", trace
+        )
+    if not living.any():
+        raise NoDrawsError(
+            f"an estimate needs draws of a living chain; all {trace.chains} chains of this trace, of {trace.draws} "
+            "draws each, blew up and were left out. Use a smaller step size, or a stronger localization; the draws are "
+            "in .trace.",
+            trace,
         )
     beside = {
         name: trace.get(group, name)[living] for group in ("posterior", "sample_stats") for name in trace.names(group)
     }
+    if "surplus" in beside and np.isnan(beside["surplus"]).all():
+        del beside["surplus"]  # a sampler that cannot tell its step bias
     settings = trace.settings
     full_data = bool(settings["full_data"])
     return _Draws(living, excess[living], series[living], beside, settings, full_data, trace.nbeta)
@@ -261,8 +269,11 @@ def _judge(estimate: Estimate, draws: _Draws, judged: Array) -> Verdict:
         found.append(judges.judge_equilibrium(virial, error, expected, value))
     if not settings["unadjusted"] and "acceptance_rate" in beside:
         found.append(judges.judge_acceptance(chains, beside["acceptance_rate"].mean(axis=1)))
+    if "diverging" in beside:
+        found.append(judges.judge_diverging(chains, beside["diverging"].mean(axis=1)))
     if estimate.sensitivity is not None and estimate.sensitivity_mcse is not None:
-        found.append(judges.judge_localization(estimate.sensitivity, estimate.sensitivity_mcse))
+        settled = all(verdict.ok for verdict in found)
+        found.append(judges.judge_localization(estimate.sensitivity, estimate.sensitivity_mcse, settled))
     if estimate.variance_value is not None and estimate.variance_mcse is not None:
         found.append(judges.judge_forms(value, mcse, estimate.variance_value, estimate.variance_mcse))
     found.append(judges.judge_records(_unrecorded(draws)))
@@ -279,5 +290,7 @@ def _unrecorded(draws: _Draws) -> list[str]:
 
 
 def _rounding_units(settings: dict[str, Any]) -> float:
-    # a trace that does not name its type was made by hand, from numbers of the usual float32
-    return _ROUNDING_UNITS * _EPSILON.get(settings.get("dtype", "float32"), _EPSILON["float32"])
+    # The mean over examples rounds less than the model's own type where that is coarser than the state's. A trace that
+    # names no type was made by hand, from numbers of the usual float32.
+    held = settings.get("state_dtype", settings.get("dtype", "float32"))
+    return _ROUNDING_UNITS * _EPSILON.get(held, _EPSILON["float32"])

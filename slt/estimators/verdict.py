@@ -14,6 +14,7 @@ class Problem(StrEnum):
 
     NON_FINITE_CHAIN = "non_finite_chain"
     FROZEN_CHAIN = "frozen_chain"
+    DIVERGING = "diverging"
     NOT_CONVERGED = "not_converged"
     DRIFT = "drift"
     NOT_EQUILIBRATED = "not_equilibrated"
@@ -45,6 +46,10 @@ _TEXTS = {
     Problem.FROZEN_CHAIN: (
         "Some chains hardly move.",
         "Use a smaller step size, or a longer warmup.",
+    ),
+    Problem.DIVERGING: (
+        "Many proposals diverged and were rejected.",
+        "Use a smaller step size, or a stronger localization.",
     ),
     Problem.NOT_CONVERGED: (
         "The chains disagree with each other.",
@@ -79,9 +84,9 @@ _TEXTS = {
         "Take more draws or more chains.",
     ),
     Problem.FORMS_DISAGREE: (
-        "The mean form and the variance form disagree.",
-        "If w* is a minimum, trust the mean form: the gap says how the value changes with nbeta. If it is "
-        "not, trust the variance form, which needs no loss at w*.",
+        "The mean form and the variance form differ.",
+        "At a minimum the mean form is the estimate, and the gap says how it changes with nbeta. Where the verdict "
+        "says that w* is no minimum, read the variance form, which needs no loss at w*.",
     ),
     Problem.NOT_JUDGED: (
         "A check could not be made.",

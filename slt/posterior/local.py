@@ -2,20 +2,21 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from slt._tree import Params, inner, per_chain
+from slt._tree import Params, chains_of, inner, per_chain
 from slt.errors import SettingsError
-from slt.posterior.localization import Localization, is_number, precisions
+from slt.posterior.localization import Localization, each, is_number, precisions
 from slt.problem import Problem
 from slt.problem.evaluate import ChainMethod, Evaluation, Evaluator, choose_evaluator
-from slt.problem.parameters import Selection, select
+from slt.problem.parameters import Segment, Selection, select
 
 
 class LocalPosterior:
@@ -121,13 +122,11 @@ class LocalPosterior:
         evaluator = choose_evaluator(self.problem, chain_method, chains)
         segments = self.problem.segments
         center = evaluator.pack([s.entries(s.parameter).to(self.problem.dtype).clone() for s in segments])
-        full = len(evaluator.leaves) < len(segments)  # several tensors share a leaf: one precision an entry
-        precision = [
-            p.expand(s.size) if full or p.ndim else p.expand(1) for p, s in zip(self.precisions, segments, strict=True)
-        ]
+        precision = _expand(self.precisions, segments, evaluator)
         metric = self._metric(precision)
         return Posterior(
             evaluator=evaluator,
+            segments=segments,
             center=center,
             precision=evaluator.pack(precision),
             metric=evaluator.pack(metric),
@@ -155,6 +154,7 @@ class Posterior:
 
     Attributes:
         evaluator: Runs the model.
+        segments: The moving tensors, in the model's order.
         center: w*, one chain.
         precision: gamma of every entry, one chain (a leaf of one number stands for all its entries).
         metric: The localizer's unit squared with mean 1, one chain, likewise.
@@ -162,6 +162,7 @@ class Posterior:
     """
 
     evaluator: Evaluator
+    segments: Sequence[Segment]
     center: Params
     precision: Params
     metric: Params
@@ -170,6 +171,32 @@ class Posterior:
     def evaluate(self, w: Params, rows: Tensor | None = None) -> Evaluation:
         """Return the paired excess of the loss and its gradient."""
         return self.evaluator.evaluate(w, rows)
+
+    def controlled(self, w: Params, rows: Tensor | None) -> Evaluation:
+        """Return the same with the first order at w* as control variate, at twice the cost.
+
+        On rows S the gradient g_S(w) - g_S(w*) + g(w*) and the excess e_S(w) - (w - w*) . (g_S(w*) - g(w*)) have the
+        same means over S as g_S(w) and e_S(w), and less noise as long as w is where g_S changes little.
+        """
+        excess, gradient = self.evaluate(w, rows)
+        if rows is None:
+            return Evaluation(excess, gradient)
+        center = {name: leaf.repeat(chains_of(w), 1) for name, leaf in self.center.items()}
+        noise = self.evaluate(center, rows).grad
+        for name, leaf in noise.items():
+            leaf.sub_(self.center_gradient[name])
+            gradient[name].sub_(leaf)
+        return Evaluation(excess - inner(self.away(w), noise), gradient)
+
+    @cached_property
+    def center_gradient(self) -> Params:
+        """Gradient of the loss at w* on all the data, one chain."""
+        return self.evaluate({name: leaf.clone() for name, leaf in self.center.items()}).grad
+
+    def lay_out(self, values: Mapping[str, Any], what: str) -> Params:
+        """Lay numbers or tensors by parameter name out like w, one chain; `what` names the setting in errors."""
+        tensors = [t.to(next(iter(self.center.values())).dtype) for t in each(values, self.segments, what)]
+        return self.evaluator.pack(_expand(tensors, self.segments, self.evaluator))
 
     def force(self, w: Params, gradient: Params, nbeta: Tensor, *, out: bool = False) -> Params:
         """Return grad U = nbeta grad L + gamma (w - w*).
@@ -208,3 +235,9 @@ class Posterior:
         """Return |w - w*|, (chains,), float64."""
         away = self.away(w)
         return inner(away, away).sqrt()
+
+
+def _expand(tensors: Sequence[Tensor], segments: Sequence[Segment], evaluator: Evaluator) -> list[Tensor]:
+    """Give 0-dim tensors the size that packing needs: where tensors share a leaf, one number an entry."""
+    full = len(evaluator.leaves) < len(segments)
+    return [t.expand(s.size) if full or t.ndim else t.expand(1) for t, s in zip(tensors, segments, strict=True)]

@@ -44,33 +44,50 @@ def precisions(localization: Any, segments: Sequence[Segment]) -> tuple[list[Ten
     if not is_number(localization) and not isinstance(localization, Mapping):
         raise SettingsError(f'localization must be a number, a mapping or "auto", got {localization!r}.')
     if isinstance(localization, Mapping):
-        names = {segment.name for segment in segments}
-        if names != set(localization):
-            missing, extra = sorted(names - set(localization)), sorted(set(localization) - names)
-            raise ParametersError(
-                "localization as a mapping must name exactly the moving parameters; "
-                f"missing {missing}, unknown or still {extra}."
-            )
-        return [_one(localization[segment.name], segment) for segment in segments], []
-    return [_one(localization, segment) for segment in segments], []
+        return each(localization, segments, "localization"), []
+    return [_one(localization, segment, "localization") for segment in segments], []
 
 
-def _one(value: Any, segment: Segment) -> Tensor:
+def each(values: Mapping[str, Any], segments: Sequence[Segment], what: str) -> list[Tensor]:
+    """Return what a mapping gives each moving tensor: a 0-dim tensor, or one number for each moving entry.
+
+    Args:
+        values: Numbers >= 0, or tensors of the parameter's shape, by parameter name.
+        segments: The moving tensors.
+        what: Name of the setting, for the errors.
+
+    Returns:
+        One tensor for each segment.
+
+    Raises:
+        SettingsError: If a number is negative or not finite, or a shape is wrong.
+        ParametersError: If the mapping does not name exactly the moving parameters.
+    """
+    names = {segment.name for segment in segments}
+    if names != set(values):
+        missing, extra = sorted(names - set(values)), sorted(set(values) - names)
+        raise ParametersError(
+            f"{what} as a mapping must name exactly the moving parameters; missing {missing}, unknown or still {extra}."
+        )
+    return [_one(values[segment.name], segment, what) for segment in segments]
+
+
+def _one(value: Any, segment: Segment, what: str) -> Tensor:
     p = segment.parameter
     dtype = torch.promote_types(p.dtype, torch.float32)
     if isinstance(value, bool) or not isinstance(value, (Real, np.ndarray, Tensor)):
-        raise SettingsError(f"the localization of {segment.name!r} must be a number or a tensor, got {value!r}.")
-    precision = torch.as_tensor(value, dtype=dtype, device=p.device).detach()
-    if precision.ndim:
-        if precision.shape != p.shape:
+        raise SettingsError(f"the {what} of {segment.name!r} must be a number or a tensor, got {value!r}.")
+    numbers = torch.as_tensor(value, dtype=dtype, device=p.device).detach()
+    if numbers.ndim:
+        if numbers.shape != p.shape:
             raise SettingsError(
-                f"the localization of {segment.name!r} must be a number or a tensor of shape {tuple(p.shape)}, "
-                f"got shape {tuple(precision.shape)}."
+                f"the {what} of {segment.name!r} must be a number or a tensor of shape {tuple(p.shape)}, "
+                f"got shape {tuple(numbers.shape)}."
             )
-        precision = segment.entries(precision)
-    if not bool(((precision >= 0) & torch.isfinite(precision)).all()):
-        raise SettingsError(f"localization must be >= 0 and finite, got {value} for {segment.name!r}.")
-    return precision
+        numbers = segment.entries(numbers)
+    if not bool(((numbers >= 0) & torch.isfinite(numbers)).all()):
+        raise SettingsError(f"{what} must be >= 0 and finite, got {value} for {segment.name!r}.")
+    return numbers
 
 
 def _automatic(segments: Sequence[Segment]) -> tuple[list[Tensor], list[str]]:
@@ -97,5 +114,5 @@ def _automatic(segments: Sequence[Segment]) -> tuple[list[Tensor], list[str]]:
             unit = math.sqrt(square / count) if count else 1.0
             taken = "its layer's unit" if count else "the unit 1"
             notes.append(f"{segment.name} is zero at w*: its automatic localizer takes {taken}, {unit:.3g}")
-        found.append(_one(1 / unit**2, segment))
+        found.append(_one(1 / unit**2, segment, "localization"))
     return found, notes

@@ -122,7 +122,7 @@ def read_data(data: Any, n: int | None) -> Examples:
     Args:
         data: A tuple, list or mapping of tensors (or one tensor) whose first axis counts examples; a Dataset; a
             DataLoader, of which the dataset and the collate function are used; or an iterable of batches, read
-            until it ends or `n` examples are held.
+            until it ends or `n` examples are held. A list of integer tensors alone may be either, and is refused.
         n: Examples to read from data that cannot tell their own number.
 
     Returns:
@@ -146,6 +146,7 @@ def _read(data: Any, n: int | None) -> Examples:
         return _read_stream(default_collate([item]) for item in _bounded(data, n))
     if isinstance(data, Dataset):
         return _read_dataset(data, default_collate)
+    _require_told_apart(data)
     if isinstance(data, Tensor) or (isinstance(data, (tuple, list, Mapping)) and data and _looks_like_batch(data)):
         return TensorExamples(data)
     if isinstance(data, Iterable) and not isinstance(data, (str, bytes, tuple, Mapping)):
@@ -154,14 +155,31 @@ def _read(data: Any, n: int | None) -> Examples:
                 f"n, the number of examples, must be given for {type(data).__name__}, which does not tell its own."
             )
         return _read_batches(data, n)
+    arrays = "; torch.from_numpy makes tensors of arrays" if "ndarray" in _describe(data) else ""
     raise DataError(
-        f"data must be a tuple of tensors, a Dataset, a DataLoader or an iterable of batches, got {_describe(data)}."
+        "data must be a tuple of tensors, a Dataset, a DataLoader or an iterable of batches, got "
+        f"{_describe(data)}{arrays}."
     )
 
 
 def _looks_like_batch(data: Any) -> bool:
     values = data.values() if isinstance(data, Mapping) else data
     return all(isinstance(value, Tensor) for value in values)
+
+
+def _require_told_apart(data: Any) -> None:
+    """Refuse a list of integer tensors that may be batches of tokens as well as the columns of one batch."""
+    if not (isinstance(data, list) and len(data) > 1 and _looks_like_batch(data)):
+        return
+    kinds = {(t.ndim, t.is_floating_point() or t.is_complex() or t.dtype == torch.bool) for t in data}
+    if len(kinds) > 1 or next(iter(kinds)) not in ((1, False), (2, False)):
+        return
+    apart, whole = ("sequences", "torch.stack(data)") if data[0].ndim == 1 else ("batches", "torch.cat(data)")
+    raise DataError(
+        f"a list of integer tensors may hold {apart} of tokens, or the columns of one batch such as inputs and "
+        f"targets; got {_describe(data[:4])}{f' and {len(data) - 4} more' if len(data) > 4 else ''}. Give {apart} of "
+        f"tokens as one tensor, {whole}, padded to one length, and columns as a tuple, tuple(data)."
+    )
 
 
 def _read_loader(loader: DataLoader[Any], n: int | None) -> Examples:

@@ -9,12 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from slt.errors import DataError, InputError, LossError, SettingsError
+from slt.problem.conventions import require_mean, require_same, require_shape
 from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, read_data
+from slt.problem.fingerprints import weight_fingerprints
 from slt.problem.losses import resolve_loss
 from slt.problem.parameters import Selection, select
+from slt.problem.targets import TargetCheck
 from slt.problem.untouched import untouched
 
 _CHECK_ROWS = 16  # rows on which the set-up checks run
+_MEAN_ROWS = 32  # rows, evenly spread, on which a mean is held against that of its parts
 _PAIRING = 1e-3  # excess at w* beyond this share of the loss betrays a loss that is not a fixed function
 _REPEAT = 64  # roundings that two evaluations of one and the same batch may differ by
 
@@ -62,7 +66,7 @@ class Problem:
         self.device = self.segments[0].parameter.device
         # Noise and accumulations in half precision would drown the signal.
         self.dtype = reduce(torch.promote_types, (s.parameter.dtype for s in self.segments), torch.float32)
-        self._sums = self._center_sums()
+        self._weights = weight_fingerprints(model)
         self.notes: list[str] = []
         with untouched(model):
             self.examples: Examples = read_data(data, n)
@@ -72,8 +76,9 @@ class Problem:
                 )
             self.chunk = chunk_rows(self.examples, batch_size)
             self._whole: Batch | None = None
+            check = self._check_targets()
             self.per_example = self._check_shape()
-            self.baseline, self.loss_center = self._measure_baseline()
+            self.baseline, self.loss_center = self._measure_baseline(check)
             self._check_fixed()
             self._check_blind()
 
@@ -106,23 +111,16 @@ class Problem:
         """Check that the model still stands at the w* of the baseline.
 
         Raises:
-            InputError: If its parameters have changed.
+            InputError: If a parameter or a buffer has changed.
         """
-        for (name, *before), (_, *now) in zip(self._sums, self._center_sums(), strict=True):
-            if any(abs(b - a) > 1e-9 * before[1] for a, b in zip(before, now, strict=True)):
-                raise InputError(
-                    f"the model must stay at w*, but parameter {name!r} has changed since the posterior was "
-                    "built; build another."
-                )
-
-    def _center_sums(self) -> list[tuple[str, float, float]]:
-        """Sum and norm of every floating parameter: what tells one w* from another."""
-        with torch.no_grad():
-            return [
-                (name, float(p.sum(dtype=torch.float64)), float(p.norm(dtype=torch.float64)))
-                for name, p in self.model.named_parameters()
-                if p.is_floating_point()
-            ]
+        now = weight_fingerprints(self.model)
+        changed = [name for name in {**self._weights, **now} if self._weights.get(name) != now.get(name)]
+        if changed:
+            kind = "parameter" if changed[0] in dict(self.model.named_parameters(remove_duplicate=False)) else "buffer"
+            raise InputError(
+                f"the model must stay at w*, but {kind} {changed[0]!r} has changed since the posterior was built "
+                f"({len(changed)} of {len(now)} tensors did); build another."
+            )
 
     def _at_center(self, rows: Tensor) -> Tensor:
         # With gradients on, as in sampling: some modules, and losses that differentiate, ask.
@@ -131,20 +129,36 @@ class Problem:
     def _check_rows(self) -> Tensor:
         return torch.arange(min(self.n, _CHECK_ROWS))
 
+    def _check_targets(self) -> TargetCheck:
+        """Hold the first targets against the model's output; return what checks the others, chunk by chunk."""
+        rows = self._check_rows()
+        batch = self.batch(rows)
+        if self.loss.targets is None:
+            return lambda rows, batch: None
+        check = self.loss.targets(self.model, batch)
+        check(rows, batch)
+        return check
+
     def _check_shape(self) -> bool:
         rows = self._check_rows()
-        value = self.loss(self.model, self.batch(rows))
+        batch = self.batch(rows)
+        try:
+            value = self.loss(self.model, batch)
+        except Exception as error:
+            error.add_note("It came from the first call of the loss, which slt makes as loss(model, batch).")
+            raise
         if not isinstance(value, Tensor) or not value.is_floating_point():
             got = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise LossError(f"the loss must return a floating tensor of nats, got {got}.")
-        _require_shape(value, rows, (), (len(rows),))
+        require_shape(value, rows, (), (len(rows),))
         return value.ndim == 1
 
-    def _measure_baseline(self) -> tuple[Tensor | None, float]:
+    def _measure_baseline(self, check: TargetCheck) -> tuple[Tensor | None, float]:
         values, total = [], 0.0
         for rows, batch in self.chunks():
+            check(rows, batch)
             value = self.loss(self.model, batch).detach()
-            _require_shape(value, rows, (len(rows),) if self.per_example else ())
+            require_shape(value, rows, (len(rows),) if self.per_example else ())
             if not bool(torch.isfinite(value).all()):
                 bad = int((~torch.isfinite(value)).sum())
                 raise LossError(
@@ -159,16 +173,17 @@ class Problem:
         """Zero excess at w*: dropout and BatchNorm in training mode betray themselves here."""
         rows = self._check_rows()
         first, again = self._at_center(rows), self._at_center(rows)
-        _require_same(again, first, min(_PAIRING, _REPEAT * torch.finfo(first.dtype).eps))
-        half = max(1, len(rows) // 2)
+        require_same(again, first, min(_PAIRING, _REPEAT * torch.finfo(first.dtype).eps))
         if self.baseline is not None:
             # In reverse order and in a batch of another size, so that an example's loss meets other company.
             some = rows.flip(0)[: max(1, len(rows) - 1)]
-            _require_same(self._at_center(some), self.baseline[some.to(self.baseline.device)], _PAIRING)
-        elif len(rows) == 2 * half:
-            _require_mean(first, self._at_center(rows[:half]), self._at_center(rows[half:]))
+            require_same(self._at_center(some), self.baseline[some.to(self.baseline.device)], _PAIRING)
         if any(module.training for module in self.model.modules()):
             raise LossError("the loss must leave the model in eval mode, but it calls train().")
+        if self.baseline is None:
+            spread = torch.linspace(0, self.n - 1, min(self.n, _MEAN_ROWS), dtype=torch.float64).round().long()
+            coarsest = max((s.parameter.dtype for s in self.segments), key=lambda dtype: torch.finfo(dtype).eps)
+            require_mean(self._at_center, spread, coarsest)
 
     def _check_blind(self) -> None:
         parameters = [segment.parameter for segment in self.segments]
@@ -198,31 +213,3 @@ class Problem:
         if self.n <= 2:
             raise DataError(f"the default nbeta = n / log n needs n > 2 examples, got {self.n}. Pass nbeta.")
         return self.n / math.log(self.n)
-
-
-def _require_shape(value: Tensor, rows: Tensor, *allowed: tuple[int, ...]) -> None:
-    if tuple(value.shape) not in allowed:
-        raise LossError(
-            "the loss must return per-example values (batch,) or their mean (), always the same of the two, "
-            f"got shape {tuple(value.shape)} for a batch of {len(rows)}."
-        )
-
-
-def _require_same(again: Tensor, first: Tensor, tolerance: float) -> None:
-    off = float((again - first).abs().max())
-    if not off <= tolerance * (1 + float(first.abs().max())):
-        raise LossError(
-            "the loss must be a fixed function of weights and example, but at w* a second evaluation differs "
-            f"by {off:.3g}: look for dropout or BatchNorm in training mode, random augmentation, or a loss "
-            "that divides by something of its batch."
-        )
-
-
-def _require_mean(both: Tensor, first: Tensor, second: Tensor) -> None:
-    """Tell a sum from a mean by its halves."""
-    whole, total = float(both), float(first) + float(second)
-    if abs(whole - total) <= 1e-3 * abs(whole) < 1e-2 * abs(whole - total / 2):
-        raise LossError(
-            f"the loss must be a mean over the batch, but it looks like a sum: {whole:.6g} on some rows, "
-            f"{float(first):.6g} and {float(second):.6g} on their halves."
-        )

@@ -7,11 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
+from slt._checks import require_integer
 from slt._tree import Params, chains_of
 from slt.observables import bind_all
 from slt.posterior import LocalPosterior, Posterior
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod, Evaluation
+from slt.running.given import require_posterior, require_sampler
 from slt.running.observed import Observed
 from slt.running.provenance import Setup
 from slt.running.session import Session
@@ -72,6 +74,9 @@ def forecast(
     Returns:
         The forecast.
 
+    Raises:
+        SettingsError: If a setting is outside its range, or posterior or sampler is something else.
+
     >>> import slt
     >>> toy = slt.toys.quadratic(2)
     >>> posterior = slt.LocalPosterior(toy.model, toy.data, toy.loss, localization=1.0)
@@ -79,6 +84,12 @@ def forecast(
     >>> cost.gradients, cost.record_bytes
     (1000.0, 0)
     """
+    require_posterior(posterior)
+    require_sampler(sampler)
+    chains, draws, thin = (
+        require_integer(name, value, 1) for name, value in (("chains", chains), ("draws", draws), ("thin", thin))
+    )
+    warmup = require_integer("warmup", warmup, 0)
     with untouched(posterior.problem.model):
         bound = posterior.bind(chain_method, chains)
         counted = _Counted(**vars(bound), tally=[])

@@ -14,6 +14,7 @@ from torch import Tensor
 from slt._store import fingerprint, slt_version
 from slt.posterior import LocalPosterior, Posterior
 from slt.problem.evaluate import InPlace
+from slt.problem.fingerprints import content, weights
 from slt.running._groups import join_tuning
 from slt.running.advance import Run
 from slt.running.tuning import Tuned, to_arrays, tuned_arrays
@@ -73,7 +74,8 @@ def build_trace(
     }
     for name, value in tuning.items():
         chainwise = isinstance(getattr(runs[0].tuning, name), Tensor)
-        constant[f"tuning_{name}"] = (("chain",) if chainwise else (f"{name}_entry",), value)
+        entries = (f"{name}_row", f"{name}_entry")[-value.ndim :]
+        constant[f"tuning_{name}"] = (("chain",) if chainwise else entries, value)
     return Trace.from_arrays(
         posterior=draws,
         sample_stats={name: value for name, value in arrays.items() if name not in draws},
@@ -86,10 +88,10 @@ def build_trace(
 def identity(setup: Setup, at_center: Mapping[str, NDArray[Any]], tuning: Tuned | None) -> dict[str, str]:
     """Fingerprints of all that decides the draws, by the names under which a refusal tells them."""
     posterior, problem, bound = setup.posterior, setup.posterior.problem, setup.bound
-    state = {name: _bytes(t) for name, t in problem.model.state_dict().items() if isinstance(t, Tensor)}
-    baseline = problem.loss_center if problem.baseline is None else _bytes(problem.baseline)
-    moving = {s.name: None if s.index is None else _bytes(s.index) for s in problem.segments}
-    precisions = [_bytes(p) for p in posterior.precisions]
+    state = {name: content(t) for name, t in weights(problem.model).items()}
+    baseline = problem.loss_center if problem.baseline is None else content(problem.baseline)
+    moving = {s.name: None if s.index is None else content(s.index) for s in problem.segments}
+    precisions = [content(p) for p in posterior.precisions]
     return {
         "weights": fingerprint(state),
         "data or loss (the baseline at w*)": fingerprint([baseline, problem.loss.convention, posterior.n]),
@@ -131,12 +133,17 @@ def _settings(setup: Setup, draws: int) -> dict[str, Any]:
         **_describe_localization(posterior),
         "loss": problem.loss.convention,
         "chain_method": "in_place" if isinstance(setup.bound.evaluator, InPlace) else "vectorized",
-        "dtype": str(problem.dtype).removeprefix("torch."),
+        "dtype": ", ".join(sorted({_type_name(segment.parameter.dtype) for segment in problem.segments})),
+        "state_dtype": _type_name(problem.dtype),
         "device": str(problem.device),
         "threads": torch.get_num_threads(),
         "versions": _versions(),
         "notes": notes,
     }
+
+
+def _type_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _describe_localization(posterior: LocalPosterior) -> dict[str, Any]:
@@ -159,10 +166,3 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": sys.platform,
     }
-
-
-def _bytes(tensor: Tensor) -> NDArray[np.uint8]:
-    """Return a tensor's bytes with its shape in front, whatever its type: numpy has no bfloat16."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    shape = torch.tensor(tensor.shape, dtype=torch.int64)
-    return np.concatenate([shape.view(torch.uint8).numpy(), flat.view(torch.uint8).numpy()])

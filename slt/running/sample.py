@@ -6,15 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm.auto import tqdm
 
+from slt._checks import require_integer
 from slt.errors import Interrupted, SettingsError
 from slt.observables import bind_all
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod
 from slt.running.forecast import in_bytes, in_time
+from slt.running.given import require_posterior, require_sampler
 from slt.running.observed import Observed
 from slt.running.provenance import Setup, environment, identity
 from slt.running.saved import SavedRun
@@ -57,7 +58,8 @@ def sample(
         thin: Steps from one draw to the next; the means over them are recorded too.
         seed: Seed of all randomness.
         observe: What to record of every draw beside its loss, by name: `slt.observables`, or functions of the model.
-        tuning: What an earlier warmup found, as a trace or a mapping; then nothing is adapted.
+        tuning: What an earlier warmup found, as a trace or a mapping; then nothing is adapted,
+            and what the sampler itself says of these settings does not count.
         until: Asked now and then with the trace so far; True ends the run. It is asked after 20 draws and after
             every fifth more, so that a run does not depend on the clock unless `until` does.
         chain_method: "vectorized" runs all chains in one call, "in_place" one after another through the module
@@ -70,7 +72,7 @@ def sample(
         The trace. Of a saved run it holds all draws there are, be they more than asked for.
 
     Raises:
-        SettingsError: If a number is outside its range.
+        SettingsError: If a setting is outside its range, or posterior or sampler is something else.
         VectorizationError: If "vectorized" was asked for and this model or loss cannot be.
         ResumeError: If `save_to` holds another run, or one that cannot be read.
         SaveError: If the disk refuses; holds the draws so far in ``.trace``.
@@ -82,18 +84,14 @@ def sample(
     >>> sample(posterior, slt.HMC(), chains=4, draws=50, warmup=50, progress=False).draws
     50
     """
-    for name, value, low in (
-        ("chains", chains, 1),
-        ("draws", draws, 1),
-        ("warmup", warmup, 0),
-        ("thin", thin, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-            raise SettingsError(f"{name} must be an integer of at least {low}, got {value!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise SettingsError(f"seed must be an integer, got {seed!r}.")
-    # numpy's integers would not go into the trace's settings
-    chains, draws, warmup, thin, seed = int(chains), int(draws), int(warmup), int(thin), int(seed)
+    require_posterior(posterior)
+    require_sampler(sampler)
+    chains, draws, thin = (
+        require_integer(name, value, 1) for name, value in (("chains", chains), ("draws", draws), ("thin", thin))
+    )
+    warmup, seed = require_integer("warmup", warmup, 0), require_integer("seed", seed)
+    if until is not None and not callable(until):
+        raise SettingsError(f"until must be a function of the trace so far, got {until!r}.")
     with untouched(posterior.problem.model):
         bound = posterior.bind(chain_method, chains)
         observed = Observed(bind_all(observe, posterior, bound), bound.center, chains)

@@ -15,17 +15,21 @@ Tuned = Mapping[str, Any] | Trace
 
 
 def to_arrays(tuning: Any, evaluator: Evaluator, sizes: list[int]) -> dict[str, np.ndarray]:
-    """Return every field: (chains,) for a number a chain, (d,) for a number an entry."""
+    """Return every field: (chains,) for a number a chain, (d,) for a number an entry, (rows, d) for a basis."""
     arrays = {}
     for name, value in tuning._asdict().items():
         if isinstance(value, Tensor):
             arrays[name] = value.cpu().numpy()
         else:
             tensors = evaluator.unpack(value) if _width(value) == sum(sizes) else list(value.values())
-            arrays[name] = np.concatenate(
-                [np.broadcast_to(t[0].double().cpu().numpy(), size) for t, size in zip(tensors, sizes, strict=True)]
-            )
+            rows = np.concatenate([_rows(t, size) for t, size in zip(tensors, sizes, strict=True)], axis=1)
+            arrays[name] = rows if name == "basis" else rows[0]
     return arrays
+
+
+def _rows(tensor: Tensor, size: int) -> np.ndarray:
+    array = tensor.double().cpu().numpy()
+    return np.broadcast_to(array, (array.shape[0], size))
 
 
 def from_arrays(given: Tuned, template: Any, evaluator: Evaluator, sizes: list[int], chains: slice) -> Any:
@@ -35,7 +39,8 @@ def from_arrays(given: Tuned, template: Any, evaluator: Evaluator, sizes: list[i
         The tuning.
 
     Raises:
-        SettingsError: If a field is missing, unknown, of the wrong shape, or not positive.
+        SettingsError: If a field is missing, unknown, of the wrong shape, or not positive and finite (a basis: finite,
+            with rows shorter than 1).
     """
     arrays = tuned_arrays(given)
     fields = template._asdict()
@@ -44,6 +49,9 @@ def from_arrays(given: Tuned, template: Any, evaluator: Evaluator, sizes: list[i
     filled = {}
     for name, value in fields.items():
         array = np.asarray(arrays[name], dtype=np.float64)
+        if name == "basis":
+            filled[name] = _basis(array, value, evaluator, sizes)
+            continue
         if not array.size or not bool(np.all((array > 0) & np.isfinite(array))):
             raise SettingsError(f"tuning[{name!r}] must be positive and finite.")
         if isinstance(value, Tensor):
@@ -70,6 +78,16 @@ def tuned_arrays(given: Tuned) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise SettingsError(f"tuning must be a Trace or a mapping of arrays, got {type(given).__name__}.")
     return dict(given)
+
+
+def _basis(array: np.ndarray, like: dict[str, Tensor], evaluator: Evaluator, sizes: list[int]) -> dict[str, Tensor]:
+    if array.ndim != 2 or array.shape[1] != sum(sizes):
+        raise SettingsError(f"tuning['basis'] must have shape (rows, {sum(sizes)}), got {array.shape}.")
+    if not bool(((array**2).sum(1) < 1).all()):
+        raise SettingsError("the rows of tuning['basis'] must be finite and shorter than 1.")
+    leaf = next(iter(like.values()))
+    packed = [evaluator.pack(list(torch.from_numpy(row).to(leaf).split(sizes))) for row in array]
+    return {name: torch.cat([p[name] for p in packed] or [empty]) for name, empty in like.items()}
 
 
 def _numbers(name: str, array: np.ndarray, like: Tensor, chains: slice) -> Tensor:

@@ -40,6 +40,61 @@ class DualAverage(NamedTuple):
         return DualAverage(log_step, fade * log_step + (1 - fade) * self.log_average, error, count, self.anchor)
 
 
+_SEARCHING = 8  # rounds of warmup that search; the rest settle
+_SLOPE = 0.35  # of the acceptance over the log step, about: 0.25 with a wide jitter to 0.6 without
+
+
+class StepSearch(NamedTuple):
+    """A step size on its way to an acceptance target: found by each chain alone, then settled by all together.
+
+    Dual averaging is fast from afar, but where its rounds are short it stops above its target. So the last rounds hold
+    one step for all chains and correct it by their mean acceptance.
+    """
+
+    rounds: int
+    dual: DualAverage
+    accepted: Tensor
+    """Sum of this round's acceptances; (chains,)."""
+    steps: int
+
+    @classmethod
+    def start(cls, step_size: Tensor) -> "StepSearch":
+        """Begin at a step size."""
+        return cls(0, DualAverage.start(step_size), torch.zeros_like(step_size), 0)
+
+    def update(self, acceptance: Tensor, target: float, step_size: Tensor) -> tuple["StepSearch", Tensor]:
+        """Take a step's acceptance in; return the search and the step size."""
+        counted = self._replace(accepted=self.accepted + acceptance, steps=self.steps + 1)
+        if self.rounds >= _SEARCHING:
+            return counted, step_size
+        dual = self.dual.update(acceptance, target)
+        return counted._replace(dual=dual), dual.log_step.exp()
+
+    def pool(self, step_size: Tensor, target: float, alive: Tensor, *, restart: bool) -> tuple["StepSearch", Tensor]:
+        """End a round: one step size for all chains.
+
+        Args:
+            step_size: Of each chain.
+            target: Acceptance to reach.
+            alive: Which chains count.
+            restart: Whether the metric has changed, which makes what was seen worthless.
+
+        Returns:
+            The search and the step size.
+        """
+        if not bool(alive.any()) or not self.steps:
+            return self, step_size
+        if self.rounds >= _SEARCHING:
+            reached = float((self.accepted[alive] / self.steps).mean())
+            log_step = step_size.log() + max(-0.5, min(0.5, (reached - target) / _SLOPE))
+        else:
+            log_step = mean_over(self.dual.log_average, alive)
+        dual = DualAverage.start(log_step.exp())
+        if not restart:
+            dual = dual._replace(anchor=log_step)
+        return StepSearch(self.rounds + 1, dual, torch.zeros_like(step_size), 0), log_step.exp()
+
+
 class Moments(NamedTuple):
     """Welford's running mean and sum of squares of positions, leaf by leaf, (chains, entries)."""
 

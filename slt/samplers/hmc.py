@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from slt._noise import Random
-from slt._tree import Params, clone, inner, per_chain, where
+from slt._tree import Params, clone, per_chain, where
 from slt.errors import SettingsError
 from slt.posterior import Posterior
-from slt.samplers._adaptation import DualAverage, Moments, mean_over
+from slt.samplers._adaptation import Moments, StepSearch
+from slt.samplers._mass import Directions, Mass
+from slt.samplers.preconditioning import Diagonal, Learning, check_preconditioner
 from slt.samplers.protocol import AUTO, Auto, Info
 
-_DIVERGENCE = 1000.0  # energy error in nats beyond which a trajectory has left the hills (Stan's threshold)
+DIVERGENCE = 1000.0  # energy error in nats beyond which a trajectory has left the hills (Stan's threshold)
 _SEARCH = 60  # doublings or halvings of the first step at most
 
 
@@ -33,11 +35,20 @@ class Tuning(NamedTuple):
     inverse_mass: Params
 
 
+class LowRankTuning(NamedTuple):
+    """The same with a few stiff directions, shared by all chains."""
+
+    step_size: Tensor
+    inverse_mass: Params
+    basis: Params
+
+
 class Adaptation(NamedTuple):
     """What warmup has seen."""
 
-    dual: DualAverage
-    moments: Moments | None
+    search: StepSearch | None
+    learning: Learning | None
+    directions: Directions | None
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,9 @@ class HMC:
         leapfrogs: Mean number of leapfrog steps, one gradient on all the data each.
         target_acceptance: Mean acceptance that AUTO aims at.
         jitter: Lowest and highest logarithm of the factor on the step.
-        mass: "localizer", M^{-1} = the localizer's unit squared; or "diagonal", variances seen in warmup.
+        mass: "localizer", M^{-1} = the localizer's unit squared; "diagonal", variances seen in warmup; "low_rank", the
+            localizer with one stiff direction a chain, found in warmup from the mean Hessian of the posterior (one more
+            gradient a step there); or a `Diagonal` of one's own.
 
     Raises:
         SettingsError: If a setting is outside its range.
@@ -71,7 +84,7 @@ class HMC:
     leapfrogs: int = 8
     target_acceptance: float = 0.8
     jitter: tuple[float, float] = (-2.0, 0.5)
-    mass: Literal["localizer", "diagonal"] = "localizer"
+    mass: Literal["localizer", "diagonal", "low_rank"] | Diagonal = "localizer"
 
     full_data = True
     uniforms = 2
@@ -87,43 +100,49 @@ class HMC:
             raise SettingsError(f"target_acceptance must be in (0, 1), got {self.target_acceptance}.")
         if len(self.jitter) != 2 or not -math.inf < self.jitter[0] <= self.jitter[1] < math.inf:
             raise SettingsError(f"jitter must be (low, high) with low <= high, got {self.jitter}.")
-        if self.mass not in ("localizer", "diagonal"):
-            raise SettingsError(f'mass must be "localizer" or "diagonal", got {self.mass!r}.')
+        check_preconditioner("mass", self.mass, ("localizer", "diagonal", "low_rank"), (Diagonal,))
 
     def init(
         self, posterior: Posterior, w: Params, nbeta: Tensor, random: Random
-    ) -> tuple[State, Tuning, Adaptation | None]:
+    ) -> tuple[State, Tuning | LowRankTuning, Adaptation | None]:
         """Evaluate at w; without a step size, search for one that is about right there."""
         state = State(w, *posterior.evaluate(w))
-        inverse_mass = clone(posterior.metric)
-        moments = Moments.start(w) if self.mass == "diagonal" else None
-        if not isinstance(self.step_size, Auto):
-            tuning = Tuning(torch.full_like(nbeta, self.step_size), inverse_mass)
-            if moments is None:
-                return state, tuning, None
-            return state, tuning, Adaptation(DualAverage.start(tuning.step_size), moments)
-        step_size = _search_step(posterior, state, inverse_mass, nbeta, random)
-        return state, Tuning(step_size, inverse_mass), Adaptation(DualAverage.start(step_size), moments)
+        diagonal = self.mass.lay_out(posterior) if isinstance(self.mass, Diagonal) else clone(posterior.metric)
+        adaptation = Adaptation(
+            None,
+            Learning(0, Moments.start(w)) if self.mass == "diagonal" else None,
+            Directions.start(w, random) if self.mass == "low_rank" else None,
+        )
+        if isinstance(self.step_size, Auto):
+            step_size = search_step(posterior, state, Mass(diagonal), nbeta, random)
+            adaptation = adaptation._replace(search=StepSearch.start(step_size))
+        else:
+            step_size = torch.full_like(nbeta, self.step_size)
+        tuning = Tuning(step_size, diagonal)
+        if self.mass == "low_rank":
+            tuning = LowRankTuning(*tuning, {name: leaf[:0] for name, leaf in w.items()})
+        return state, tuning, None if adaptation == (None, None, None) else adaptation
 
     def step(
-        self, posterior: Posterior, state: State, tuning: Tuning, nbeta: Tensor, random: Random, t: int
+        self, posterior: Posterior, state: State, tuning: Tuning | LowRankTuning, nbeta: Tensor, random: Random, t: int
     ) -> tuple[State, Info]:
         """Follow one trajectory and accept or stay."""
         uniform = random.uniform(t).to(nbeta.device)
         low, high = self.jitter
         step_size = tuning.step_size * torch.exp(low + (high - low) * uniform[:, 0])
         leapfrogs = max(1, round(self.leapfrogs * (0.5 + random.common(t))))
-        momentum = draw_momentum(state.w, tuning.inverse_mass, random, t)
-        before = posterior.energy(state.w, state.excess, nbeta) + kinetic(momentum, tuning.inverse_mass)
-        end, momentum = trajectory(posterior, state, momentum, tuning.inverse_mass, step_size, nbeta, leapfrogs)
-        after = posterior.energy(end.w, end.excess, nbeta) + kinetic(momentum, tuning.inverse_mass)
+        mass = _mass(tuning)
+        momentum = mass.draw(state.w, random, t)
+        before = posterior.energy(state.w, state.excess, nbeta) + mass.kinetic(momentum)
+        end, momentum = trajectory(posterior, state, momentum, mass, step_size, nbeta, leapfrogs)
+        after = posterior.energy(end.w, end.excess, nbeta) + mass.kinetic(momentum)
         acceptance = acceptance_probability(after - before)
         accepted = uniform[:, 1] < acceptance
         force = posterior.force(state.w, state.grad, nbeta)
         info = Info(
             excess=state.excess,
             acceptance=acceptance,
-            diverging=~(after - before < _DIVERGENCE),
+            diverging=~(after - before < DIVERGENCE),
             virial=posterior.virial(state.w, force),
             surplus=torch.zeros_like(state.excess),
         )
@@ -139,41 +158,49 @@ class HMC:
         posterior: Posterior,
         adaptation: Adaptation,
         state: State,
-        tuning: Tuning,
+        tuning: Tuning | LowRankTuning,
         info: Info,
         nbeta: Tensor,
         random: Random,
         t: int,
-    ) -> tuple[Adaptation, Tuning]:
-        """Average the step toward the acceptance target; take the position in where the mass is learned."""
-        moments = None if adaptation.moments is None else adaptation.moments.update(state.w)
-        if not isinstance(self.step_size, Auto):
-            return Adaptation(adaptation.dual, moments), tuning
-        dual = adaptation.dual.update(info.acceptance, self.target_acceptance)
-        return Adaptation(dual, moments), tuning._replace(step_size=dual.log_step.exp())
+    ) -> tuple[Adaptation, Tuning | LowRankTuning]:
+        """Move the step toward the acceptance target; learn where the mass is learned."""
+        search, learning, directions = adaptation
+        step_size = tuning.step_size
+        if search is not None:
+            search, step_size = search.update(info.acceptance, self.target_acceptance, step_size)
+        if learning is not None:
+            learning = learning.observe(state.w)
+        if directions is not None:
+            # a step is a length in units of the mass's square root, so is this
+            radius = step_size / math.sqrt(posterior.dimension)
+            directions = directions.observe(posterior, _mass(tuning), state.w, state.grad, nbeta, radius)
+        return Adaptation(search, learning, directions), tuning._replace(step_size=step_size)
 
-    def pool(self, adaptation: Adaptation, tuning: Tuning, alive: Tensor) -> tuple[Adaptation, Tuning]:
-        """Give all chains the mean log step of the living; take the mass from their spread."""
-        dual, moments = adaptation
-        if isinstance(self.step_size, Auto):
-            tuning = tuning._replace(step_size=mean_over(dual.log_average, alive).exp())
-            dual = DualAverage.start(tuning.step_size)._replace(
-                anchor=tuning.step_size.log(), log_average=tuning.step_size.log()
-            )
-        if moments is not None and bool(alive.any()):
-            tuning = tuning._replace(inverse_mass=_variances(moments, tuning.inverse_mass, alive))
-            moments = Moments.start(moments.mean)
-        return Adaptation(dual, moments), tuning
+    def pool(
+        self, adaptation: Adaptation, tuning: Tuning | LowRankTuning, alive: Tensor
+    ) -> tuple[Adaptation, Tuning | LowRankTuning]:
+        """Share the step among the living chains; take the mass from what they have seen."""
+        search, learning, directions = adaptation
+        changed = False
+        if learning is not None:
+            learning, inverse_mass, ratio = learning.pool("diagonal", tuning.inverse_mass, alive)
+            changed = ratio is not None
+            tuning = tuning._replace(inverse_mass=inverse_mass)
+        if directions is not None and isinstance(tuning, LowRankTuning):
+            directions, basis = directions.pool(alive)
+            if basis is not None:
+                tuning, changed = tuning._replace(basis=basis), True
+        if search is not None:
+            search, step_size = search.pool(tuning.step_size, self.target_acceptance, alive, restart=changed)
+            tuning = tuning._replace(step_size=step_size)
+        return Adaptation(search, learning, directions), tuning
 
 
-def draw_momentum(w: Params, inverse_mass: Params, random: Random, t: int) -> Params:
-    """Draw p ~ N(0, M)."""
-    return {name: random.normal(t, name) / inverse_mass[name].sqrt() for name in w}
-
-
-def kinetic(momentum: Params, inverse_mass: Params) -> Tensor:
-    """Return p . M^{-1} p / 2, (chains,), float64."""
-    return 0.5 * inner(momentum, momentum, inverse_mass)
+def _mass(tuning: Tuning | LowRankTuning) -> Mass:
+    # A basis without rows, before any was found, is passed over.
+    rows = tuning.basis if isinstance(tuning, LowRankTuning) else None
+    return Mass(tuning.inverse_mass, rows if rows and next(iter(rows.values())).shape[0] else None)
 
 
 def acceptance_probability(energy_error: Tensor) -> Tensor:
@@ -186,19 +213,16 @@ def kick(momentum: Params, force: Params, step_size: Tensor) -> Params:
     return {name: p - per_chain(step_size, p) * force[name] for name, p in momentum.items()}
 
 
-def glide(w: Params, momentum: Params, inverse_mass: Params, step_size: Tensor) -> Params:
+def glide(w: Params, velocity: Params, step_size: Tensor) -> Params:
     """Return w + step_size M^{-1} p."""
-    return {
-        name: torch.addcmul(leaf, per_chain(step_size, leaf) * inverse_mass[name], momentum[name])
-        for name, leaf in w.items()
-    }
+    return {name: torch.addcmul(leaf, per_chain(step_size, leaf), velocity[name]) for name, leaf in w.items()}
 
 
 def trajectory(
     posterior: Posterior,
     state: State,
     momentum: Params,
-    inverse_mass: Params,
+    mass: Mass,
     step_size: Tensor,
     nbeta: Tensor,
     leapfrogs: int,
@@ -207,23 +231,23 @@ def trajectory(
     force = posterior.force(state.w, state.grad, nbeta)
     momentum = kick(momentum, force, step_size / 2)
     for left in reversed(range(leapfrogs)):
-        w = glide(state.w, momentum, inverse_mass, step_size)
+        w = glide(state.w, mass.velocity(momentum), step_size)
         state = State(w, *posterior.evaluate(w))
         force = posterior.force(w, state.grad, nbeta)
         momentum = kick(momentum, force, step_size if left else step_size / 2)
     return state, momentum
 
 
-def _search_step(posterior: Posterior, state: State, inverse_mass: Params, nbeta: Tensor, random: Random) -> Tensor:
+def search_step(posterior: Posterior, state: State, mass: Mass, nbeta: Tensor, random: Random) -> Tensor:
     """Double or halve each chain's step until one leapfrog's acceptance crosses one half."""
-    momentum = draw_momentum(state.w, inverse_mass, random, 0)
-    before = posterior.energy(state.w, state.excess, nbeta) + kinetic(momentum, inverse_mass)
+    momentum = mass.draw(state.w, random, 0)
+    before = posterior.energy(state.w, state.excess, nbeta) + mass.kinetic(momentum)
     step_size = torch.full_like(nbeta, 0.1)
     grow: Tensor | None = None
     settled = torch.zeros_like(nbeta, dtype=torch.bool)
     for _ in range(_SEARCH):
-        end, p = trajectory(posterior, state, momentum, inverse_mass, step_size, nbeta, 1)
-        after = posterior.energy(end.w, end.excess, nbeta) + kinetic(p, inverse_mass)
+        end, p = trajectory(posterior, state, momentum, mass, step_size, nbeta, 1)
+        after = posterior.energy(end.w, end.excess, nbeta) + mass.kinetic(p)
         good = acceptance_probability(after - before) > 0.5
         grow = good if grow is None else grow
         settled |= good != grow
@@ -232,16 +256,3 @@ def _search_step(posterior: Posterior, state: State, inverse_mass: Params, nbeta
         factor = torch.where(grow, 2.0, 0.5)
         step_size = torch.where(settled, step_size, step_size * factor)
     return step_size
-
-
-def _variances(moments: Moments, known: Params, alive: Tensor) -> Params:
-    """Return variances over the living chains' positions, shrunk a little toward what is known (Stan's rule)."""
-    found = {}
-    for name, squares in moments.squares.items():
-        mean = moments.mean[name][alive]
-        count = moments.positions * mean.shape[0]
-        between = moments.positions * (mean - mean.mean(0)).square().sum(0)
-        variance = ((squares[alive].sum(0) + between) / max(count - 1, 1)).unsqueeze(0)
-        weight = count / (count + 5)
-        found[name] = weight * variance + (1 - weight) * 1e-3 * known[name]
-    return found

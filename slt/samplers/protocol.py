@@ -36,7 +36,7 @@ class Info(NamedTuple):
     virial: Tensor
     """(w - w*) . grad U: its mean is the dimension under the posterior."""
     surplus: Tensor
-    """Step bias in units of the virial, of the loss's share alone; 0 for exact samplers."""
+    """Step bias in units of the virial, of the loss's share alone; 0 for exact samplers, nan where not known."""
 
 
 class Sampler(Protocol):

@@ -59,9 +59,10 @@ def check_sampler(
     ============== ==========================================================================================
 
     Args:
-        sampler: What to check. A fixed step size must suit curvatures of U from 150 to 450.
-        law: From a `Well` and a step size to the mean energy that the sampler should have, for an unadjusted one;
-            its Tuning must then hold a `step_size`. None for exact samplers.
+        sampler: What to check. A fixed step size must suit curvatures of U from 150 to 450; it cannot name
+            parameters, as `slt.Diagonal` does.
+        law: From a `Well` and the tuning, a mapping such as ``{"step_size": 1e-4}``, to the mean energy that the
+            sampler should have; for unadjusted samplers. Without it their Tuning must hold a `step_size`.
         order: Power of `step_size` with which mean rejections vanish, such as 2 for leapfrogs and 3/2 for MALA. A
             wrong proposal inside a Metropolis test stays exact, and shows here alone. None leaves the check out.
         only: Names of the checks to make; None makes them all.

@@ -93,14 +93,22 @@ class Law(NamedTuple):
     virial: float
 
 
-def langevin_law(well: Well, step_size: float) -> Law:
-    r"""Law of the Langevin step w' = w - eps/2 grad U + sqrt(eps) xi on a well, with gradient noise of variance c.
+def langevin_law(
+    well: Well, step_size: float, metric: NDArray[np.float64] | float = 1.0, *, second_order: bool = False
+) -> Law:
+    r"""Law of the Langevin step w' = w - eps/2 P grad U + sqrt(eps P) xi on a well, with gradient noise of variance c.
 
-    .. math:: \frac12 \sum \frac{n\beta h}{H}\, \frac{1 + \epsilon c / 4}{1 - \epsilon H / 4}
+    .. math:: \frac12 \sum \frac{n\beta h}{H}\, \frac{1 + \epsilon P c / 4}{1 - \epsilon P H / 4}
+
+    and with noise averaged over two steps, where c = 0 leaves no bias,
+
+    .. math:: \frac12 \sum \frac{n\beta h}{H}\, \Big(1 + \frac{\epsilon P c / 4}{1 - \epsilon P H / 4}\Big)
 
     Args:
         well: The target.
-        step_size: epsilon; below 4 over the largest H.
+        step_size: epsilon; epsilon P H stays below 4.
+        metric: P, one number or one for each parameter.
+        second_order: Whether the noise is averaged over two steps (Leimkuhler & Matthews, 2013).
 
     Returns:
         Energy, surplus and virial.
@@ -110,12 +118,16 @@ def langevin_law(well: Well, step_size: float) -> Law:
     0.0
     """
     h, total = well.pull()
-    inflation = (1 + step_size * well.noise / 4) / (1 - step_size * total / 4)
-    return Law(
-        energy=float((0.5 * h / total * inflation).sum()),
-        surplus=float((step_size / 4 * (h * inflation + well.noise)).sum()),
-        virial=float(inflation.sum()),
-    )
+    size, c = step_size * metric, well.noise
+    damped = 1 - size * total / 4
+    if second_order:
+        inflation = 1 + (size * c / 4) / damped
+        surplus = size / 4 * c * (1 + size * h / 4 / damped)
+    else:
+        inflation = (1 + size * c / 4) / damped
+        surplus = size / 4 * (h * inflation + c)
+    energy = 0.5 * h / total * inflation
+    return Law(float(energy.sum()), float(np.sum(surplus)), float(inflation.sum()))
 
 
 class _Bowl(nn.Module):

@@ -1,6 +1,8 @@
 import csv
 import io
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,15 @@ from torch import nn
 import slt
 from slt.checkpoints import Row, Sweep, load_weights
 from slt.checkpoints.names import named_checkpoints
-from slt.errors import CheckpointError, DataError, Interrupted, SettingsError
+from slt.errors import (
+    CheckpointError,
+    DataError,
+    Interrupted,
+    LossError,
+    NoDrawsError,
+    ResumeError,
+    SettingsError,
+)
 
 FAST = {"target_relative_error": 0.3, "budget": slt.Gradients(1_000), "chains": 2, "progress": False}
 
@@ -102,7 +112,7 @@ def test_interruption_of_sampling_is_not_a_failure_either(folder: Path) -> None:
             raise KeyboardInterrupt
         return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
 
-    with pytest.raises(Interrupted):  # which is an Exception, as failures are
+    with pytest.raises(Interrupted):
         slt.sweep([folder / "step-2.pt", folder / "step-10.pt"], factory, data(), loss, **FAST)
 
 
@@ -147,3 +157,82 @@ def test_plot_draws_what_was_estimated(folder: Path) -> None:
     found = slt.sweep(f"{folder}/step-*.pt", factory, data(), "cross_entropy", **FAST)
     ax = found.plot()
     assert ax.get_ylabel()
+
+
+def failed(*errors: Exception) -> Sweep:
+    return Sweep(tuple(Row(f"step-{i}", Path(f"step-{i}.pt"), 0.0, None, error) for i, error in enumerate(errors)))
+
+
+def test_an_error_of_many_lines_takes_one_line_of_the_table() -> None:
+    found = failed(CheckpointError("does not fit:\n\tMissing keys\n" + "layer.weight, " * 100), ValueError("short"))
+    lines = str(found).splitlines()
+    assert len(lines) == 3
+    assert "does not fit: Missing keys layer.weight" in lines[1]
+    assert len(lines[1]) < 220
+    assert str(found.failures["step-0"]).count("layer.weight") == 100
+
+
+def test_the_repr_counts_and_the_print_is_the_table() -> None:
+    found = failed(ValueError("x"), ValueError("y"))
+    assert repr(found) == "Sweep of 2 checkpoints: 0 reliable, 0 not reliable, 2 failed; print it for the table"
+    assert repr(found.rows[0]) == "Row('step-0': no estimate, failed: ValueError: x)"
+
+
+def test_a_sweep_without_an_estimate_cannot_be_drawn() -> None:
+    error = ValueError("mine")
+    with pytest.raises(
+        NoDrawsError, match=r"no estimate to draw \(2 checkpoints: .* 2 failed\); .*ValueError: mine"
+    ) as e:
+        failed(error, ValueError("y")).plot()
+    assert e.value.__cause__ is error
+    with pytest.raises(NoDrawsError, match="no estimate to draw"):
+        Sweep(()).plot()
+
+
+def test_steps_that_are_not_one_a_checkpoint_are_refused() -> None:
+    with pytest.raises(SettingsError, match="one number for each of the 1 checkpoints, got 2"):
+        failed(ValueError("x")).plot(steps=[1, 2])
+
+
+@pytest.mark.parametrize("given", [str, Path, lambda folder: [folder], lambda folder: {"a": folder}])
+def test_a_folder_is_refused_with_the_pattern_to_give(folder: Path, given: Callable[[Path], Any]) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"got the folder .*; it holds files that end in \.pt, \.safetensors\. .*\*\.pt"
+    ):
+        slt.sweep(given(folder), factory, data(), "cross_entropy", **FAST)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ("cross_entrpoy", "must be one of cross_entropy, .* got 'cross_entrpoy'"),
+        (nn.MSELoss(), "takes outputs and targets"),
+    ],
+)
+def test_a_loss_that_is_none_stops_the_sweep_before_any_row(folder: Path, loss: Any, message: str) -> None:
+    def make() -> nn.Module:
+        raise AssertionError("a checkpoint was begun")
+
+    with pytest.raises(LossError, match=message):
+        slt.sweep(f"{folder}/*.pt", make, data(), loss, **FAST)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"), [(factory(), "got Sequential; lambda"), ("model", "got str"), (lambda: 3, "return .*got int")]
+)
+def test_a_factory_that_is_none_stops_the_sweep(folder: Path, make: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"model_factory must .*{message}"):
+        slt.sweep(f"{folder}/*.pt", make, data(), "cross_entropy", **FAST)
+
+
+def test_data_that_do_not_tell_their_size_are_read_by_n(folder: Path, tmp_path: Path) -> None:
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            return zip(*data(), strict=True)
+
+    settings = {**FAST, "save_to": tmp_path / "out"}
+    for _ in range(2):  # the second call reads back what the first has made
+        found = slt.sweep([folder / "step-2.pt"], factory, Stream(), "cross_entropy", n=30, **settings)
+        assert found.estimates["step-2"].trace.n == 30
+    with pytest.raises(ResumeError, match="n was 30, is 20"):
+        slt.sweep([folder / "step-2.pt"], factory, Stream(), "cross_entropy", n=20, **settings)

@@ -106,10 +106,15 @@ def test_exceptions_of_the_users_code_propagate(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(NoDrawsError("no chain\nis left."), 1), (Interrupted("stopped.", None), 130)]
+    ("error", "code"),
+    [
+        (NoDrawsError("no chain\nis left."), 1),
+        (Interrupted("stopped.", None), 130),
+        (KeyboardInterrupt("interrupted."), 130),
+    ],
 )
 def test_ends_without_an_estimate(
-    error: Exception, code: int, project: Path, slt_command: Run, monkeypatch: pytest.MonkeyPatch
+    error: BaseException, code: int, project: Path, slt_command: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise error

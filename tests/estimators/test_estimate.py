@@ -139,3 +139,13 @@ def test_plot_of_an_unreliable_estimate_names_the_problems(estimate):
     figure = Figure()
     replace(estimate, verdict=BAD).plot(axes=figure.subplots(2, 2))
     assert figure.get_suptitle().endswith("not reliable: not converged")
+
+
+def test_sensitivity_of_draws_with_problems_is_marked(estimate):
+    sensitive = replace(estimate, sensitivity=-0.3, sensitivity_mcse=0.02)
+    assert "sensitivity to localization -0.300 +- 0.020\n" in str(sensitive)
+    assert "sensitivity to localization -0.300 +- 0.020 (of draws with problems)" in str(
+        replace(sensitive, verdict=BAD)
+    )
+    own = Verdict(problems=(Finding(Problem.LOCALIZATION_DECIDES, "s is -0.9."),))
+    assert "(of draws with problems)" not in str(replace(sensitive, verdict=own))

@@ -166,3 +166,34 @@ def test_checks_that_could_not_be_made_are_a_note():
     verdict = judges.judge_records(["surplus", "distance"])
     assert (outcome(verdict), kind(verdict)) == ("note", Problem.NOT_JUDGED)
     assert detail(verdict) == "The trace has no surplus, no distance."
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([0.0, 0.0], None),
+        ([0.08, 0.1], None),
+        ([0.0, 0.21], "note"),
+        ([0.12, 0.12], "note"),
+        ([0.0, 0.5], "note"),
+        ([0.0, 0.51], "problem"),
+        ([0.9, 0.9], "problem"),
+    ],
+)
+def test_diverging_proposals(shares, expected):
+    assert outcome(judges.judge_diverging(np.array([1, 4]), np.array(shares))) == expected
+
+
+def test_diverging_proposals_are_counted_and_the_worst_chain_named():
+    verdict = judges.judge_diverging(np.array([1, 4]), np.array([0.1, 0.6]))
+    assert (kind(verdict), detail(verdict)) == (Problem.DIVERGING, "35.0% of all, 60.0% in chain 4.")
+
+
+def test_localization_is_not_extrapolated_from_draws_with_problems():
+    assert "twice the localization would change the estimate by about -29%" in detail(
+        judges.judge_localization(-0.5, 0.01)
+    )
+    unsettled = detail(judges.judge_localization(-0.5, 0.01, settled=False))
+    assert unsettled.startswith("d log(llc) / d log(localization) is -0.50")
+    assert "twice" not in unsettled
+    assert "not to be extrapolated from" in unsettled

@@ -242,6 +242,7 @@ def poisoned(value: float) -> Tensor:
     return x
 
 
+TOKENS = torch.randint(9, (4, 7), generator=torch.Generator().manual_seed(0))
 NAN = poisoned(math.nan)
 REFUSED: dict[str, tuple[Callable[[], Any], int | None, str]] = {
     "empty tuple": (lambda: (), None, r"got tuple\(\)"),
@@ -268,7 +269,15 @@ REFUSED: dict[str, tuple[Callable[[], Any], int | None, str]] = {
     "ragged tuple": (lambda: (X, Y[:-1]), None, r"same number of rows, got tuple\(Tensor\(11, 3\), Tensor\(10, 2\)\)"),
     "ragged mapping": (lambda: {"x": X, "y": Y[:-1]}, None, "same number of rows"),
     "number among tensors": (lambda: (X, torch.tensor(1.0)), None, "first axis that counts examples"),
-    "arrays": (lambda: (X.numpy(), Y.numpy()), None, r"got tuple\(ndarray, ndarray\)"),
+    "arrays": (lambda: (X.numpy(), Y.numpy()), None, r"got tuple\(ndarray, ndarray\); torch.from_numpy"),
+    "two batches of tokens": (
+        lambda: [TOKENS, TOKENS],
+        None,
+        r"may hold batches of tokens, .* got list\(Tensor\(4, 7\), Tensor\(4, 7\)\)\. .* torch\.cat\(data\), .* tuple",
+    ),
+    "ten batches of tokens": (lambda: [TOKENS] * 10, None, "and 6 more. Give batches of tokens as one tensor"),
+    "batches of tokens of other sizes": (lambda: [TOKENS, TOKENS[:2]], None, "may hold batches of tokens"),
+    "sequences of tokens": (lambda: list(TOKENS), None, r"sequences of tokens as one tensor, torch\.stack\(data\)"),
     "text": (lambda: "data", None, "got str"),
     "number": (lambda: 3, None, "got int"),
     "batches of other widths": (lambda: [(X, Y), (X[:, :2], Y)], None, "same shapes beyond the first axis"),
@@ -383,3 +392,14 @@ def test_a_chunk_is_what_was_asked_for_or_what_fits():
     assert chunk_rows(wide, None) == 4
     tokens = read_data((torch.zeros(10, 2**11, dtype=torch.long),), None)
     assert chunk_rows(tokens, None) == 2
+
+
+@pytest.mark.parametrize(
+    "data", [(TOKENS, TOKENS), [TOKENS, TOKENS[:, 0]], [TOKENS, TOKENS.double()], [TOKENS], {"a": TOKENS, "b": TOKENS}]
+)
+def test_integers_whose_part_is_clear_are_read(data: Any):
+    assert read_data(data, None).n == 4
+
+
+def test_a_generator_of_token_batches_is_one_of_batches():
+    assert torch.equal(read_data((b for b in [TOKENS, TOKENS]), 8).take(torch.arange(8)), torch.cat([TOKENS, TOKENS]))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from slt.errors import LossError
-from slt.problem import gaussian_loss
+from slt.problem import Problem, gaussian_loss
 from slt.problem.losses import Loss, resolve_loss
 from tests.models import CausalLM, drawn, integers, mlp, seeded, token_losses
 
@@ -156,6 +156,94 @@ def test_a_batch_that_does_not_fit_the_loss_is_refused(loss: str, batch: Any, me
 def test_an_unknown_loss_is_refused(loss: Any, message: str):
     with pytest.raises(LossError, match=message):
         resolve_loss(loss)
+
+
+def three(model: Any, x: Any, y: Any) -> Tensor:
+    return model(x)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (nn.CrossEntropyLoss(), 'but CrossEntropyLoss takes outputs and targets. Pass loss="cross_entropy", or lambda'),
+        (functional.cross_entropy, 'but cross_entropy takes outputs and targets. Pass loss="cross_entropy", or lambda'),
+        (nn.MSELoss(), 'MSELoss takes outputs and targets. Pass loss="mse" or "gaussian", or lambda model, batch'),
+        (
+            nn.HuberLoss(),
+            r"HuberLoss takes outputs and targets. Pass lambda model, batch: the_loss\(model\(batch\[0\]\)",
+        ),
+        (three, r"three\(model: Any, x: Any, y: Any\) -> torch.Tensor cannot be: missing a required argument: 'y'"),
+        (lambda: None, "too many positional arguments"),
+    ],
+)
+def test_a_loss_of_another_convention_is_refused_with_the_one_to_use(loss: Any, message: str):
+    with pytest.raises(LossError, match=f"loss is called as loss\\(model, batch\\), .*{message}"):
+        resolve_loss(loss)
+
+
+def test_a_module_that_takes_model_and_batch_is_a_loss():
+    class Mine(nn.Module):
+        def forward(self, model: nn.Module, batch: Any) -> Tensor:
+            return model(batch[0]).sum(1)
+
+    assert resolve_loss(Mine()).convention.endswith("Mine")
+
+
+LABELS = integers(3, 20, seed=3)
+ROWS = drawn(20, 4, seed=4)
+
+
+def with_label(row: int, label: int) -> Tensor:
+    labels = LABELS.clone()
+    labels[row] = label
+    return labels
+
+
+@pytest.mark.parametrize("batch_size", [None, 6])
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (
+            LABELS.double(),
+            r"class indices, integers of shape \(16,\), .* got torch.float64 of shape .* targets.long\(\)",
+        ),
+        (with_label(3, 3), r"from 0 to 2, as the model gives 3 logits .* got 3 in row 3; 1 of rows 0 to"),
+        (with_label(18, -1), "got -1 in row 18; 1 of rows"),
+        (LABELS[:, None], r"must have shape \(16,\) beside logits of shape \(16, 3\), .* got \(16, 1\)"),
+        (LABELS[:, None].expand(-1, 7), r"got \(16, 7\)"),
+    ],
+)
+def test_targets_that_cannot_be_scored_are_named_with_their_row(targets: Tensor, message: str, batch_size: int | None):
+    with pytest.raises(LossError, match=message):
+        Problem(MODEL, (ROWS, targets), "cross_entropy", batch_size=batch_size)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8])
+def test_class_indices_of_any_integer_type_are_scored(dtype: torch.dtype):
+    found = Problem(MODEL, (ROWS, LABELS.to(dtype)), "cross_entropy").loss_center
+    assert found == Problem(MODEL, (ROWS, LABELS), "cross_entropy").loss_center
+
+
+def test_uncounted_labels_and_probabilities_pass_the_check():
+    Problem(MODEL, (ROWS, with_label(4, -100)), "cross_entropy")
+    Problem(MODEL, (ROWS, drawn(20, 3, seed=3).softmax(1)), "cross_entropy")
+
+
+def test_logits_without_classes_are_refused():
+    model = nn.Sequential(mlp(4, 3), nn.Flatten(0))
+    with pytest.raises(LossError, match=r"needs logits \(batch, classes, ...\) from the model, got shape \(48,\)"):
+        Problem(model, (ROWS, LABELS), "cross_entropy")
+
+
+def test_tokens_beyond_the_vocabulary_are_named_with_their_row():
+    labels = IDS.clone()
+    labels[4, 2] = 11
+    with pytest.raises(LossError, match=r'labels of "causal_lm" must be from 0 to 10, .* got 11 in row 4'):
+        Problem(LM, {"input_ids": IDS, "labels": labels}, "causal_lm")
+    with pytest.raises(
+        LossError, match=r"needs logits \(batch, length, vocabulary\) from the model, got shape \(6, 3\)"
+    ):
+        Problem(MODEL, (X,), "causal_lm")
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])

@@ -111,6 +111,12 @@ def halved(model: nn.Module, batch: Any) -> Tensor:
     return each / each.detach().std()
 
 
+def by_tokens(model: nn.Module, batch: Any) -> Tensor:
+    """Each example counts by something of its own."""
+    tokens = 1 + batch[0][:, 0].square()
+    return (tokens * per_example(model, batch)).sum() / tokens.sum()
+
+
 OTHER = mlp(4, 3, seed=9)
 REFUSED: dict[str, tuple[nn.Module, Any, str]] = {
     "two axes": (mlp(4, 3), lambda m, b: (m(b[0]) - b[1]).square(), r"got shape \(16, 3\) for a batch of 16"),
@@ -119,7 +125,13 @@ REFUSED: dict[str, tuple[nn.Module, Any, str]] = {
     "not a tensor": (mlp(4, 3), lambda m, b: mean_only(m, b).item(), "floating tensor of nats, got float"),
     "nothing": (mlp(4, 3), lambda m, b: None, "got NoneType"),
     "integers": (mlp(4, 3), lambda m, b: m(b[0]).argmax(1), "got torch.int64"),
-    "a sum for a mean": (mlp(4, 3), lambda m, b: per_example(m, b).sum(), "must be a mean over the batch"),
+    "a sum for a mean": (
+        mlp(4, 3),
+        lambda m, b: per_example(m, b).sum(),
+        "must be a mean over the rows of its batch.*looks like a sum",
+    ),
+    "a mean over tokens": (mlp(4, 3), lambda m, b: by_tokens(m, b), "looks like a mean over tokens"),
+    "a scaled sum": (mlp(4, 3), lambda m, b: per_example(m, b).sum() / 20, "looks like a sum"),
     "NaN": (mlp(4, 3), lambda m, b: per_example(m, b) * math.nan, r"finite, got NaN or infinity in 20 of 20"),
     "infinity on one row": (
         mlp(4, 3),
@@ -164,6 +176,34 @@ def test_a_loss_that_cannot_be_used_is_refused_and_the_model_untouched(kind: str
     assert all(torch.equal(t, before[name]) for name, t in model.state_dict().items())
     assert all(module.training for module in model.modules())
     assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 16, 20])
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_a_mean_of_any_size_passes_and_a_mean_over_tokens_does_not(n: int, scale: float):
+    """In float32, whose rounding must not be taken for a wrong mean."""
+    model, data = mlp(4, 3).float(), (X[:n].float(), Y[:n].float())
+    Problem(model, data, lambda m, b: scale * mean_only(m, b))
+    if scale >= 1:
+        with pytest.raises(LossError, match="looks like a mean over tokens"):
+            Problem(model, data, lambda m, b: scale * by_tokens(m, b))
+
+
+def test_rows_that_weigh_more_are_found_at_the_end_of_the_data():
+    """Sorted data: the first half of 200 rows weigh the same."""
+    x = drawn(200, 4, seed=3)
+    x[:, 0] = (torch.arange(200) >= 100).double()
+    with pytest.raises(LossError, match="looks like a mean over tokens"):
+        Problem(mlp(4, 3), (x, drawn(200, 3, seed=4)), by_tokens)
+
+
+def test_an_exception_of_the_first_call_says_how_the_loss_is_called():
+    def outputs_and_targets(outputs: Tensor, targets: Tensor) -> Tensor:
+        return (outputs - targets).square().mean(1)
+
+    with pytest.raises(TypeError) as caught:
+        Problem(mlp(4, 3), (X, Y), outputs_and_targets)
+    assert "loss(model, batch)" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("n", [3, 10, 16, 17])
@@ -246,8 +286,50 @@ def test_a_model_that_was_trained_on_since_is_refused():
     problem.require_center()
     with torch.no_grad():
         model[0].bias[1] += 1e-3
-    with pytest.raises(InputError, match=r"stay at w\*, but parameter '0.bias' has changed"):
+    with pytest.raises(InputError, match=r"stay at w\*, but parameter '0.bias' has changed .* \(1 of 2 tensors did\)"):
         problem.require_center()
+
+
+def permuted(model: nn.Module) -> None:
+    """The same numbers in another order: sum and norm of each tensor stay."""
+    model[0].weight.copy_(model[0].weight.flip(0))
+    model[0].bias.copy_(model[0].bias.flip(0))
+
+
+def shifted_statistics(model: nn.Module) -> None:
+    model[1].running_mean += 1
+
+
+@pytest.mark.parametrize(
+    ("change", "named"), [(permuted, "parameter '0.weight'"), (shifted_statistics, r"buffer '1\.running_mean'")]
+)
+def test_other_weights_of_the_same_norm_and_other_buffers_are_refused(change: Callable[[Any], None], named: str):
+    model = seeded(normalised)
+    problem = Problem(model, (X, Y), per_example)
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    with torch.no_grad():
+        change(model)
+    with pytest.raises(InputError, match=f"but {named} has changed since the posterior was built"):
+        problem.require_center()
+    model.load_state_dict(before)
+    problem.require_center()
+
+
+@pytest.mark.parametrize(
+    "buffer",
+    [
+        torch.eye(3).to_sparse(),
+        torch.tensor([1 + 2j, 3j]).conj(),
+        torch.tensor(True),
+        torch.zeros(2, 2, dtype=torch.bfloat16).T,
+        torch.empty(0),
+    ],
+    ids=["sparse", "conjugate", "bool", "bfloat16", "empty"],
+)
+def test_buffers_of_any_kind_have_a_fingerprint(buffer: Tensor):
+    model = mlp(4, 3)
+    model.register_buffer("held", buffer)
+    Problem(model, (X, Y), per_example).require_center()
 
 
 # --- what must not matter ------------------------------------------------------------------------------------

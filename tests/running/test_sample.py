@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from slt._noise import Random
-from slt.errors import InputError, Interrupted, SettingsError, SltError
+from slt.errors import InputError, Interrupted, SettingsError
+from slt.estimators import Problem, llc
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
-from slt.running import sample
+from slt.running import forecast, sample
 from slt.running.advance import Run, advance
 from slt.samplers import HMC, SGLD
 from slt.trace import Trace
@@ -69,6 +70,7 @@ def interrupt() -> None:
         ({"seed": 1.5}, "seed must be an integer, got 1.5"),
         ({"seed": None}, "seed must be an integer, got None"),
         ({"seed": True}, "seed must be an integer, got True"),
+        ({"until": 100}, "until must be a function of the trace so far, got 100"),
         ({"chain_method": "fast"}, 'chain_method must be "auto", "vectorized" or "in_place", got \'fast\''),
         ({"tuning": {"step": 0.1}}, r"tuning must hold \['step_size'\] for this sampler, got \['step'\]"),
         ({"tuning": {"step_size": -1.0}}, r"tuning\['step_size'\] must be positive and finite"),
@@ -87,6 +89,43 @@ def test_a_setting_outside_its_range_is_refused_before_a_step(settings: dict[str
     assert isinstance(caught.value, InputError)
     steps = loss.calls - before
     assert steps == 0 or "tuning" in settings  # a tuning is held against the sampler's, once that is bound
+
+
+CALLS: dict[str, Callable[..., Any]] = {"sample": sample, "forecast": forecast}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("sampler", "got"),
+    [
+        (HMC, r"got the class HMC; call it: HMC\(\)"),
+        ("hmc", "got 'hmc'"),
+        (None, "got NoneType"),
+        (nn.Module, "got the class Module"),
+    ],
+)
+def test_anything_but_a_sampler_is_refused_before_a_step(call: str, sampler: Any, got: str):
+    loss = Counting()
+    posterior = posterior_of(loss)
+    before = loss.calls
+    with pytest.raises(SettingsError, match=f"sampler must be a sampler .*{got}"):
+        CALLS[call](posterior, sampler)
+    assert loss.calls == before
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_model_is_no_posterior(call: str):
+    message = r"must be a slt\.LocalPosterior\(model, data, loss\), got the model Sequential; build one first"
+    with pytest.raises(SettingsError, match=message):
+        CALLS[call](mlp(4, 5, 3), SMALL)
+    with pytest.raises(SettingsError, match="got the class LocalPosterior"):
+        CALLS[call](LocalPosterior, SMALL)
+
+
+def test_a_forecast_refuses_what_the_run_would():
+    for settings in ({"chains": 0}, {"draws": 1.5}, {"warmup": -1}, {"thin": True}):
+        with pytest.raises(SettingsError, match="must be an integer of at least"):
+            forecast(posterior_of(), SMALL, **settings)
 
 
 @pytest.mark.parametrize("number", [np.int64(3), np.int32(3)])
@@ -127,7 +166,7 @@ def test_the_trace_tells_what_was_asked():
     assert settings["sampler"] == repr(SMALL)
     assert (settings["unadjusted"], settings["full_data"], settings["batch_size"]) == (True, False, 8)
     assert (settings["localization_rule"], settings["localization_zero"]) == ("isotropic", False)
-    assert settings["dtype"] == "float64"
+    assert (settings["dtype"], settings["state_dtype"]) == ("float64", "float64")
     assert settings["notes"] == []
 
 
@@ -190,7 +229,7 @@ def test_an_interrupt_keeps_the_draws_so_far(method: str):
     with pytest.raises(Interrupted, match=r"draws of each chain are kept in \.trace") as caught:
         run(posterior_of(loss), draws=60, chain_method=method)
     assert isinstance(caught.value, KeyboardInterrupt)
-    assert isinstance(caught.value, SltError)
+    assert not isinstance(caught.value, Exception)  # which user code catches
     trace = caught.value.trace
     assert 25 <= trace.draws <= 30
     assert np.array_equal(trace.get("posterior", "excess"), whole.get("posterior", "excess")[:, : trace.draws])
@@ -278,6 +317,7 @@ def test_hmc_survives_a_step_that_is_far_too_long():
     trace = run(posterior_of(steep), HMC(step_size=1e3, leapfrogs=3), draws=20)
     assert trace.alive.all()
     assert trace.get("sample_stats", "diverging").all()
+    assert Problem.DIVERGING in {finding.kind for finding in llc(trace).verdict.problems}
     assert np.array_equal(trace.get("posterior", "distance"), np.zeros((2, 20)))
     assert float(trace.get("sample_stats", "acceptance_rate").max()) < 1e-6
 
@@ -299,7 +339,7 @@ def test_a_bfloat16_model_is_sampled_from_a_float32_state(method: str):
     posterior = LocalPosterior(model, (X.bfloat16(), Y.bfloat16()), loss, nbeta=20.0, localization=1.0, batch_size=8)
     trace = run(posterior, SGLD(step_size=1e-10), draws=100, chain_method=method)
     assert seen == {torch.bfloat16}
-    assert trace.settings["dtype"] == "float32"
+    assert (trace.settings["dtype"], trace.settings["state_dtype"]) == ("bfloat16", "float32")
     # 99 steps of sqrt(1e-10) in 43 directions; 8 standard errors of a chi of 43 degrees
     expected = math.sqrt(43 * 99) * 1e-5
     assert np.abs(trace.get("posterior", "distance")[:, -1] / expected - 1).max() < 8 / math.sqrt(2 * 43)

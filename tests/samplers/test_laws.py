@@ -80,12 +80,13 @@ def energy_errors(step_size: float) -> float:
     nbeta = torch.full((64,), 5.0, dtype=torch.float64)
     start = hmc.State(w, *posterior.evaluate(w))
     steps = torch.full((64,), step_size, dtype=torch.float64)
-    end, q = hmc.trajectory(posterior, start, p, posterior.metric, steps, nbeta, round(1 / step_size))
+    mass = hmc.Mass(posterior.metric)
+    end, q = hmc.trajectory(posterior, start, p, mass, steps, nbeta, round(1 / step_size))
     error = (
         posterior.energy(end.w, end.excess, nbeta)
-        + hmc.kinetic(q, posterior.metric)
+        + mass.kinetic(q)
         - posterior.energy(w, start.excess, nbeta)
-        - hmc.kinetic(p, posterior.metric)
+        - mass.kinetic(p)
     )
     return float(error.square().mean().sqrt())
 
