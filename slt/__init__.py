@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from slt import plots as plots
     from slt import testing as testing
     from slt import toys as toys
-    from slt.api import Gradients as Gradients
+    from slt.analytic import RLCT as RLCT
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
     from slt.devinterp import from_devinterp as from_devinterp
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from slt.running import Forecast as Forecast
     from slt.running import forecast as forecast
     from slt.running import sample as sample
+    from slt.running.plan import Gradients as Gradients
     from slt.samplers import AUTO as AUTO
     from slt.samplers import HMC as HMC
     from slt.samplers import MALA as MALA
@@ -43,10 +44,11 @@ else:
         "Diagonal": "slt.samplers",
         "Estimate": "slt.estimators",
         "Forecast": "slt.running",
-        "Gradients": "slt.api",
+        "Gradients": "slt.running.plan",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
         "MALA": "slt.samplers",
+        "RLCT": "slt.analytic",
         "RMSprop": "slt.samplers",
         "SGLD": "slt.samplers",
         "SGNHT": "slt.samplers",

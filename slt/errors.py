@@ -9,6 +9,7 @@
     |   |-- ParametersError              which parameters move: none, unknown, an empty mask
     |   |-- SettingsError                a number outside its range: nbeta, localization, draws, ...
     |   `-- CheckpointError              a checkpoint file: missing, mismatched, not plain weights
+    |-- NotAvailableError                no exact value is known, or none that holds there
     |-- VectorizationError               this model or loss cannot run all chains in one call
     |-- TraceFileError                   a saved trace: missing, truncated, of another format
     |-- ResumeError                      a folder holds another run, or one that cannot be read
@@ -49,6 +50,10 @@ class SettingsError(InputError):
 
 class CheckpointError(InputError):
     """A checkpoint file is missing, does not fit the model, or is not plain weights."""
+
+
+class NotAvailableError(SltError):
+    """No exact value is known for a loss that is otherwise well defined; the message names what is missing."""
 
 
 class VectorizationError(SltError):

@@ -12,8 +12,8 @@ import slt
 
 ROOT = Path(__file__).parents[1]
 NAMES = {
-    *("AUTO", "Diagonal", "Estimate", "Forecast", "Gradients", "HMC", "LocalPosterior", "MALA", "RMSprop", "SGLD"),
-    *("SGNHT", "Trace"),
+    *("AUTO", "Diagonal", "Estimate", "Forecast", "Gradients", "HMC", "LocalPosterior", "MALA", "RLCT", "RMSprop"),
+    *("SGLD", "SGNHT", "Trace"),
     *("analytic", "diagnostics", "errors", "observables", "plots", "testing", "toys"),
     *("estimate_llc", "forecast", "from_devinterp", "gaussian_loss", "llc", "sample", "sweep"),
 }
@@ -34,7 +34,7 @@ def test_import_slt_loads_nothing_heavy():
     assert not heavy & loaded_by("import slt; dir(slt)")
 
 
-@pytest.mark.parametrize("name", ["analytic", "errors", "plots", "Trace", "Estimate", "llc"])
+@pytest.mark.parametrize("name", ["analytic", "errors", "plots", "RLCT", "Trace", "Estimate", "llc"])
 def test_the_numpy_wing_loads_without_torch(name):
     assert not {"torch", "arviz"} & loaded_by(f"import slt; slt.{name}")
 

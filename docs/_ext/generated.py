@@ -1,7 +1,8 @@
 """What pages take from the package itself, so that it cannot differ from it.
 
 In a page, ``<!-- generated: problems -->`` becomes the problems of a verdict, ``<!-- generated: help llc -->`` the
-help of a command, and ``<!-- generated: changes -->`` what the next release will bring.
+help of a command, ``<!-- generated: changes -->`` what the next release will bring, ``<!-- generated: known -->`` the
+catalogue of exact RLCTs and ``<!-- generated: functions -->`` the reference of its functions.
 """
 
 import os
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from families import functions, known
 from meanings import MEANINGS
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
@@ -70,7 +72,13 @@ def changes(_: str) -> str:
     return "\n\n".join(sections) or "Nothing yet."
 
 
-_MAKERS: dict[str, Callable[[str], str]] = {"problems": problems, "help": command_help, "changes": changes}
+_MAKERS: dict[str, Callable[[str], str]] = {
+    "problems": problems,
+    "help": command_help,
+    "changes": changes,
+    "known": known,
+    "functions": functions,
+}
 
 
 def _fill_in(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -1,8 +1,9 @@
 """Checks of the numbers that say which loss is meant; each error says what must hold and what was got."""
 
 from collections.abc import Iterable
+from fractions import Fraction
 from math import inf
-from numbers import Integral
+from numbers import Integral, Rational
 
 from slt.errors import InputError, SettingsError
 
@@ -37,3 +38,39 @@ def positive(name: str, value: float) -> float:
     if not 0 < value < inf:
         raise SettingsError(f"{name} must be positive and finite, got {value}.")
     return float(value)
+
+
+def rational(name: str, value: object, above: int | None = None) -> Fraction:
+    """Return `value` as a Fraction. A float is refused: 0.1 is not one tenth, and the answer is a fraction.
+
+    Raises:
+        InputError: If it is neither an int nor a Fraction, or not larger than `above`.
+    """
+    if isinstance(value, Rational) and not isinstance(value, bool):
+        # through int: a numpy integer would keep its fixed width in a Fraction
+        fraction = Fraction(int(value.numerator), int(value.denominator))
+        if above is None or fraction > above:
+            return fraction
+    limit = "" if above is None else f" > {above}"
+    raise InputError(f"{name} must be an int or a Fraction{limit}, got {value!r}.")
+
+
+def densities(given: object, length: int) -> tuple[Fraction, ...]:
+    """Return the exponents h_i > -1 of a prior like prod |w_i|^(h_i); None means all 0, a prior positive at 0.
+
+    Raises:
+        InputError: If `given` is no sequence of ints or Fractions > -1 of this length.
+    """
+    if given is None:
+        return (Fraction(0),) * length
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(f"prior_exponents must be a sequence of ints or Fractions, got {given!r}.")
+    listed = tuple(given)
+    if len(listed) != length:
+        raise InputError(f"prior_exponents must have one element per exponent ({length}), got {len(listed)}.")
+    return tuple(rational(f"prior_exponents[{i}]", h, above=-1) for i, h in enumerate(listed))
+
+
+def plain(fractions: Iterable[Fraction]) -> tuple[int | Fraction, ...]:
+    """Return whole fractions as ints, for printing."""
+    return tuple(int(x) if x.denominator == 1 else x for x in fractions)

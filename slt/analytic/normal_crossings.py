@@ -1,11 +1,13 @@
 """Monomial losses: the normal form that resolution of singularities brings every analytic loss to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from numbers import Rational
+from functools import reduce
+from operator import mul
 
-from slt.analytic.checks import integers
+from slt.analytic.checks import densities, integers, plain
 from slt.analytic.entry import Entry
+from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
 
@@ -33,33 +35,15 @@ def normal_crossing(exponents: Sequence[int], prior_exponents: Sequence[int | Fr
     k = integers("exponents", exponents, 0)
     if not any(k):
         raise InputError(f"at least one of the exponents must be positive (else K = 1 has no zero), got {k}.")
-    h = (Fraction(0),) * len(k) if prior_exponents is None else _as_fractions(prior_exponents, len(k))
-    poles = [(h_i + 1) / k_i for k_i, h_i in zip(k, h, strict=True) if k_i > 0]
+    h = densities(prior_exponents, len(k))
     return Entry(
-        value=min(poles),
-        multiplicity=poles.count(min(poles)),
+        # a product of the losses |w_i|^(k_i) in one parameter each
+        rlct=reduce(mul, (RLCT((h_i + 1) / k_i, 1) for k_i, h_i in zip(k, h, strict=True) if k_i > 0)),
         family="normal crossing",
-        parameters={"exponents": k, "prior_exponents": tuple(int(x) if x.denominator == 1 else x for x in h)},
+        parameters={"exponents": k, "prior_exponents": plain(h)},
         K="prod_i |w_i|^(k_i)",
+        domain="a neighbourhood of w* = 0 in R^d, or the part of it in an orthant",
+        prior="prod_i |w_i|^(h_i) times a function positive and continuous at w* = 0",
         source="Watanabe (2009), Algebraic Geometry and Statistical Learning Theory",
-        conditions="the prior is prod_i |w_i|^(h_i) times a function positive and continuous at w* = 0",
+        conditions="none",
     )
-
-
-def _as_fractions(prior_exponents: object, length: int) -> tuple[Fraction, ...]:
-    """The prior's exponents, exact. A float is refused: 0.1 is not one tenth, the answer is a fraction."""
-    if isinstance(prior_exponents, str) or not isinstance(prior_exponents, Iterable):
-        raise InputError(f"prior_exponents must be a sequence of ints or Fractions, got {prior_exponents!r}.")
-    listed = tuple(prior_exponents)
-    if len(listed) != length:
-        raise InputError(f"prior_exponents must have one element per exponent ({length}), got {len(listed)}.")
-    return tuple(_as_fraction(f"prior_exponents[{i}]", h) for i, h in enumerate(listed))
-
-
-def _as_fraction(name: str, value: object) -> Fraction:
-    """One exponent of the prior, through int: a numpy integer would keep its fixed width in a Fraction."""
-    if isinstance(value, Rational) and not isinstance(value, bool):
-        fraction = Fraction(int(value.numerator), int(value.denominator))
-        if fraction > -1:
-            return fraction
-    raise InputError(f"{name} must be an int or a Fraction > -1, got {value!r}.")

@@ -7,6 +7,7 @@ import numpy as np
 
 from slt.analytic.checks import integer
 from slt.analytic.entry import Entry
+from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
 _SOURCE = "Laplace's method; Watanabe (2009), Algebraic Geometry and Statistical Learning Theory"
@@ -29,21 +30,54 @@ def regular(dimension: int) -> Entry:
     """
     d = integer("dimension", dimension, 0)
     return Entry(
-        value=Fraction(d, 2),
-        multiplicity=1,
+        rlct=RLCT(Fraction(d, 2), 1),
         family="regular model",
         parameters={"dimension": d},
-        K="K(w) with K(w*) = 0 and a positive definite Hessian at w*",
+        K="K(w) with K(w*) = 0",
+        domain="a neighbourhood of w* in R^d",
+        prior="positive and continuous at w*",
         source=_SOURCE,
-        conditions="the prior is positive and continuous at w*",
+        conditions="the Hessian of K at w* is positive definite",
+    )
+
+
+def minimally_singular(dimension: int, rank: int) -> Entry:
+    """A loss whose zeros near w* form a smooth manifold of codimension r, the rank of the Hessian.
+
+    The RLCT is r/2: every direction counts half, but those along the zeros nothing.
+
+    Args:
+        dimension: The number d of parameters, 0 or more.
+        rank: r, from 0 to d.
+
+    Returns:
+        r/2 with multiplicity 1 (Laplace's method across the manifold; Watanabe, 2009).
+
+    Raises:
+        InputError: If a number is no integer in its range.
+
+    >>> minimally_singular(5, rank=2).rlct
+    RLCT(1, 1)
+    """
+    d, r = integer("dimension", dimension, 0), integer("rank", rank, 0)
+    if r > d:
+        raise InputError(f"rank must be at most the dimension ({d}), got {r}.")
+    return Entry(
+        rlct=RLCT(Fraction(r, 2), 1),
+        family="minimally singular model",
+        parameters={"dimension": d, "rank": r},
+        K="K(w) with zeros that form a smooth manifold of dimension d - r",
+        domain="a neighbourhood of w* in R^d",
+        prior="positive and continuous at w*",
+        source=_SOURCE,
+        conditions="the Hessian of K at w* has rank r",
     )
 
 
 def quadratic(curvatures: int | Sequence[float]) -> Entry:
     """The quadratic loss K(w) = 1/2 sum_i h_i w_i^2, whose RLCT is half the number of nonzero h_i.
 
-    The same holds near w* whenever the zeros of K form a smooth manifold whose codimension is the rank of the
-    Hessian ("minimally singular").
+    The same holds for every loss that is `minimally_singular`.
 
     Args:
         curvatures: h_i >= 0, shape (d,), in nats per squared parameter unit. An int d means d ones.
@@ -59,13 +93,14 @@ def quadratic(curvatures: int | Sequence[float]) -> Entry:
     """
     h = as_curvatures(curvatures)
     return Entry(
-        value=Fraction(sum(x > 0 for x in h), 2),
-        multiplicity=1,
+        rlct=RLCT(Fraction(sum(x > 0 for x in h), 2), 1),
         family="quadratic",
         parameters={"curvatures": h},
         K="1/2 sum_i h_i w_i^2",
+        domain="a neighbourhood of w* = 0 in R^d",
+        prior="positive and continuous at w* = 0",
         source=_SOURCE,
-        conditions="the prior is positive and continuous at w* = 0",
+        conditions="none",
     )
 
 

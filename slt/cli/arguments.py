@@ -3,6 +3,7 @@
 import argparse
 
 import slt
+from slt.cli.families import add_families
 
 _EXIT_CODES = (
     "Exit code: 0 if every verdict is good, 1 if one is bad or a checkpoint failed, 2 if the command or what it names "
@@ -20,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_llc(commands)
     _add_sweep(commands)
+    _add_exact(commands)
     _add_demo(commands)
     return parser
 
@@ -57,6 +59,20 @@ def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "folder for the draws of each checkpoint, NAME.nc, the table, sweep.csv, and the page, report.html; the same "
         "command goes on where an earlier one ended",
     )
+
+
+def _add_exact(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    exact = commands.add_parser(
+        "exact",
+        help="print the exact RLCT of a loss for which it is known",
+        description="Prints the real log canonical threshold and multiplicity of one loss, as exact numbers, with "
+        "their source and conditions. Numbers are integers or fractions such as 1/2; a vector is numbers with "
+        "commas between them, such as 2,0,1. slt exact FAMILY --help lists what a family takes.",
+        epilog="Exit code: 0, or 2 if there is no such loss or no value is known.",
+    )
+    output = argparse.ArgumentParser(add_help=False)
+    output.add_argument("--json", action="store_true", help="print JSON; fractions are texts such as 3/2")
+    add_families(exact, output)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

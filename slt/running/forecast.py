@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from slt._checks import require_integer
-from slt._tree import Params, chains_of
 from slt.observables import bind_all
-from slt.posterior import LocalPosterior, Posterior
+from slt.posterior import LocalPosterior
 from slt.problem import untouched
-from slt.problem.evaluate import ChainMethod, Evaluation
+from slt.problem.evaluate import ChainMethod
+from slt.running.counted import Counted
 from slt.running.given import require_posterior, require_sampler
 from slt.running.observed import Observed
 from slt.running.provenance import Setup
@@ -92,15 +92,15 @@ def forecast(
     warmup = require_integer("warmup", warmup, 0)
     with untouched(posterior.problem.model):
         bound = posterior.bind(chain_method, chains)
-        counted = _Counted(**vars(bound), tally=[])
+        counted = Counted.of(bound, posterior.n)
         setup = Setup(posterior, counted, sampler, chains, warmup, thin, seed=0)
         observed = Observed(bind_all(observe, posterior, counted), bound.center, chains)
         session = Session(setup, observed, None)
         session.start(None)
         session.advance(1, 1, recording=False)  # the first of anything is slow
-        counted.tally.clear()
+        before = counted.tally.gradients
         step = _seconds(lambda: session.advance(_TIMED_STEPS, 1, recording=False)) / _TIMED_STEPS
-        gradients = sum(counted.tally) / _TIMED_STEPS
+        gradients = (counted.tally.gradients - before) / _TIMED_STEPS
         record = _seconds(session.observe)
     steps = warmup + draws * thin
     return Forecast(
@@ -109,18 +109,6 @@ def forecast(
         memory_bytes=sum(_bytes_of(run) for run in session.runs) + draws * chains * _STATISTICS * 8,
         record_bytes=draws * observed.draw_bytes,
     )
-
-
-@dataclass(frozen=True)
-class _Counted(Posterior):
-    """A posterior that keeps count of its gradients."""
-
-    tally: list[int]
-
-    def evaluate(self, w: Params, rows: Tensor | None = None) -> Evaluation:
-        """Count one gradient a chain."""
-        self.tally.append(chains_of(w))
-        return super().evaluate(w, rows)
 
 
 def _seconds(work: Callable[[], object]) -> float:

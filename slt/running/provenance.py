@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from slt._store import fingerprint, slt_version
-from slt.posterior import LocalPosterior, Posterior
+from slt.posterior import LocalPosterior
 from slt.problem.evaluate import InPlace
 from slt.problem.fingerprints import content, weights
 from slt.running._groups import join_tuning
 from slt.running.advance import Run
+from slt.running.counted import Counted
 from slt.running.tuning import Tuned, to_arrays, tuned_arrays
 from slt.samplers import Sampler
 from slt.trace import Trace
@@ -33,7 +34,7 @@ class Setup:
 
     Attributes:
         posterior: What is sampled.
-        bound: The same, laid out for the run's evaluator.
+        bound: The same, laid out for the run's evaluator; it counts its gradients.
         sampler: How.
         chains: Number of chains.
         warmup: Steps before the first draw.
@@ -43,7 +44,7 @@ class Setup:
     """
 
     posterior: LocalPosterior
-    bound: Posterior
+    bound: Counted
     sampler: Sampler
     chains: int
     warmup: int
@@ -128,6 +129,7 @@ def _settings(setup: Setup, draws: int) -> dict[str, Any]:
         "warmup": setup.warmup,
         "thin": setup.thin,
         "seed": setup.seed,
+        "gradients": setup.bound.spent,
         "n": posterior.n,
         "nbeta": posterior.nbeta,
         **_describe_localization(posterior),

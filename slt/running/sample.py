@@ -1,7 +1,7 @@
 """Chains at one temperature, from w*: the call that turns a posterior and a sampler into a trace."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from slt.observables import bind_all
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod
+from slt.running.counted import Allowance, Counted
 from slt.running.forecast import in_bytes, in_time
 from slt.running.given import require_posterior, require_sampler
 from slt.running.observed import Observed
@@ -84,6 +85,51 @@ def sample(
     >>> sample(posterior, slt.HMC(), chains=4, draws=50, warmup=50, progress=False).draws
     50
     """
+    return sample_within(
+        None,
+        posterior,
+        sampler,
+        chains=chains,
+        draws=draws,
+        warmup=warmup,
+        thin=thin,
+        seed=seed,
+        observe=observe,
+        tuning=tuning,
+        until=until,
+        chain_method=chain_method,
+        progress=progress,
+        save_to=save_to,
+    )
+
+
+def sample_within(
+    allowance: Allowance | None,
+    posterior: LocalPosterior,
+    sampler: Sampler,
+    *,
+    chains: int,
+    draws: int,
+    warmup: int,
+    thin: int,
+    seed: int,
+    observe: Mapping[str, Any] | None = None,
+    tuning: Tuned | None = None,
+    until: Callable[[Trace], bool] | None = None,
+    chain_method: ChainMethod = "auto",
+    progress: bool = True,
+    save_to: str | os.PathLike[str] | None = None,
+    notes: Callable[[], Sequence[str]] = tuple,
+) -> Trace:
+    """Do what `sample` does, within an allowance of gradients, and note in the trace what `notes` gives at the end.
+
+    Returns:
+        The trace.
+
+    Raises:
+        SettingsError: See `sample`.
+        Interrupted: See `sample`.
+    """
     require_posterior(posterior)
     require_sampler(sampler)
     chains, draws, thin = (
@@ -93,7 +139,7 @@ def sample(
     if until is not None and not callable(until):
         raise SettingsError(f"until must be a function of the trace so far, got {until!r}.")
     with untouched(posterior.problem.model):
-        bound = posterior.bind(chain_method, chains)
+        bound = Counted.of(posterior.bind(chain_method, chains), posterior.n)
         observed = Observed(bind_all(observe, posterior, bound), bound.center, chains)
         setup = Setup(posterior, bound, sampler, chains, warmup, thin, seed)
         saved = None
@@ -111,13 +157,13 @@ def sample(
                 if progress and until is None:
                     _tell(session, draws, bar)
                 session.warm(bar)
-                session.draw(draws, until, bar)
+                session.draw(draws, until, bar, allowance)
         except KeyboardInterrupt as interrupt:
             trace = session.trace() if session.rounds else None
             got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
             more = "" if save_to is None else f"; the same call resumes from {save_to}"
             raise Interrupted(f"sampling was interrupted; {got}{more}.", trace) from interrupt
-        trace = session.trace()
+        trace = session.trace().with_notes(notes())
     if save_to is None:
         return trace
     trace.save(Path(save_to) / TRACE_FILE)

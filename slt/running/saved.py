@@ -32,6 +32,7 @@ class Saved(NamedTuple):
 
     warmed: int
     drawn: int
+    rows: int
     runs: list[Any]
 
 
@@ -89,7 +90,7 @@ class SavedRun:
             with path.open("rb") as file, np.load(file) as arrays:
                 held = json.loads(str(arrays["tree"]))
                 runs = [_decode(run, arrays, sampler) for run in held["runs"]]
-            saved = Saved(held["warmed"], held["drawn"], runs)
+            saved = Saved(held["warmed"], held["drawn"], held["rows"], runs)
         except (zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as error:
             raise ResumeError(
                 f"{path} cannot be read: {str(error).splitlines()[0]} The draws beside it are kept; remove the folder "
@@ -122,7 +123,7 @@ class SavedRun:
                 _append(self.folder / "observables" / f"{name}.npy", array, saved.drawn)
         arrays: dict[str, NDArray[Any]] = {}
         runs = [_encode(run, arrays) for run in saved.runs]
-        tree = json.dumps({"warmed": saved.warmed, "drawn": saved.drawn, "runs": runs})
+        tree = json.dumps({"warmed": saved.warmed, "drawn": saved.drawn, "rows": saved.rows, "runs": runs})
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, tree=np.array(tree), **arrays)
         atomic_write(self.folder / "state.npz", buffer.getvalue())

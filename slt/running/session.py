@@ -15,6 +15,7 @@ from slt.problem.data import tensors_of
 from slt.problem.evaluate import InPlace
 from slt.running._groups import join, join_tuning, part, part_tuning
 from slt.running.advance import Draws, Run, advance
+from slt.running.counted import Allowance
 from slt.running.observed import Observed
 from slt.running.provenance import Setup, build_trace
 from slt.running.saved import Saved, SavedRun
@@ -59,7 +60,7 @@ class Session:
         """Put the chains at w*, or where the saved run left them."""
         held = None if self.saved is None else self.saved.load(self.setup.sampler)
         if self.saved is not None and held is not None:
-            self.warmed, self.drawn, self.runs = held
+            self.warmed, self.drawn, self.setup.bound.tally.rows, self.runs = held
             if self.drawn:
                 self.rounds = [self.saved.draws()]
             return
@@ -96,16 +97,21 @@ class Session:
         if self.warmed == warmup:
             self.runs = [run._replace(adaptation=None) for run in self.runs]
 
-    def draw(self, draws: int, until: Callable[[Trace], bool] | None, bar: Any) -> None:
-        """Draw until there are `draws`, or `until` says so."""
+    def draw(
+        self, draws: int, until: Callable[[Trace], bool] | None, bar: Any, allowance: Allowance | None = None
+    ) -> None:
+        """Draw until there are `draws`, or `until` says so, or no further draw is allowed; one there is in any case."""
         for end in _checks(draws):
             while self.drawn < end:
-                count = self._round(min(end - self.drawn, self.observed.room), self.setup.thin)
+                allowed = _ROUND_DRAWS if allowance is None else self._affordable(allowance)
+                if not allowed and self.drawn:
+                    break
+                count = self._round(min(end - self.drawn, self.observed.room, max(allowed, 1)), self.setup.thin)
                 self._keep(self.advance(count, self.setup.thin, recording=True))
                 self.drawn += count
                 bar.update(count * self.setup.thin)
                 self._save_if_due()
-            if until is not None and self.drawn == end and until(self.trace()):
+            if (until is not None and until(self.trace())) or self.drawn < end:
                 break
         self.save()
 
@@ -125,7 +131,7 @@ class Session:
         if self.saved is None:
             return
         try:
-            self.saved.save(self.unsaved, self.observed.take(), Saved(self.warmed, self.drawn, self.runs))
+            self.saved.save(self.unsaved, self.observed.take(), self._state())
         except OSError as error:
             trace = self.trace() if self.rounds else None
             raise SaveError(
@@ -157,6 +163,12 @@ class Session:
     def _save_if_due(self) -> None:
         if self.saved is not None and (self.saved.due or not self.observed.room):
             self.save()
+
+    def _affordable(self, allowance: Allowance) -> int:
+        return max(0, int((allowance.total - self.setup.bound.spent) / allowance.draw))
+
+    def _state(self) -> Saved:
+        return Saved(self.warmed, self.drawn, self.setup.bound.tally.rows, self.runs)
 
     def _round(self, left: int, thin: int) -> int:
         """Draws of the next round: the numbers drawn do not depend on it."""

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from slt import analytic
+from slt import RLCT, analytic
 from slt.errors import InputError
 
 
 def entry(**changes: Any) -> analytic.Entry:
     fields: dict[str, Any] = {
-        "value": Fraction(1, 2),
-        "multiplicity": 2,
+        "rlct": RLCT(Fraction(1, 2), 2),
         "family": "family",
         "parameters": {"exponents": (2, 2)},
         "K": "(x y)^2",
+        "domain": "the plane",
+        "prior": "uniform",
         "source": "a book",
         "conditions": "none",
     }
@@ -33,36 +34,26 @@ def test_repr_cuts_long_tuples_short():
 
 def test_is_frozen_hashable_and_picklable():
     with pytest.raises(AttributeError):
-        entry().value = Fraction(1)  # pyright: ignore[reportAttributeAccessIssue]
+        entry().rlct = RLCT(1, 1)  # pyright: ignore[reportAttributeAccessIssue]
     assert hash(entry()) == hash(entry())
     assert pickle.loads(pickle.dumps(entry())) == entry()
+
+
+def test_an_upper_bound_says_so():
+    assert repr(entry(bound="upper")).startswith("Entry(value<=1/2, multiplicity=2, bound='upper', family=")
+
+
+def test_passes_the_parts_through():
+    assert (entry().value, entry().multiplicity) == (Fraction(1, 2), 2)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"value": 0.5}, "value must be a Fraction >= 0, got 0.5"),
-        ({"value": Fraction(-1, 2)}, "value must be a Fraction >= 0"),
-        ({"multiplicity": 0}, "multiplicity must be an integer >= 1, got 0"),
-        ({"multiplicity": 1.0}, "multiplicity must be an integer >= 1, got 1.0"),
+        ({"rlct": Fraction(1, 2)}, r"rlct must be an slt.RLCT, got Fraction\(1, 2\)"),
+        ({"bound": "lower"}, "bound must be one of exact, upper, got 'lower'"),
     ],
 )
-def test_refuses_impossible_numbers(changes: dict[str, Any], message: str):
+def test_refuses_what_is_no_answer(changes: dict[str, Any], message: str):
     with pytest.raises(InputError, match=message):
         entry(**changes)
-
-
-@pytest.mark.parametrize(
-    "catalogued",
-    [
-        analytic.regular(2),
-        analytic.quadratic(2),
-        analytic.normal_crossing((2, 2)),
-        analytic.deep_linear((2, 2, 2)),
-    ],
-)
-def test_every_family_says_what_it_rests_on(catalogued: analytic.Entry):
-    assert catalogued.K
-    assert catalogued.source
-    assert catalogued.conditions
-    assert catalogued.parameters

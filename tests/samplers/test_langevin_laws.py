@@ -131,7 +131,7 @@ def test_the_low_rank_mass_levels_the_stiff_directions() -> None:
     # eight chains see all eight directions: each becomes as soft as the softest
     levelled = np.linalg.eigvals(inverse @ np.diag(precision)).real
     assert levelled.max() / levelled.min() < 1.1
-    again = sample(posterior, HMC(mass="low_rank"), chains=8, draws=5, tuning=trace, seed=3, progress=False)
+    again = sample(posterior, HMC(mass="low_rank"), chains=8, draws=5, warmup=0, tuning=trace, progress=False)
     assert np.array_equal(again.get("constant_data", "tuning_basis"), trace.get("constant_data", "tuning_basis"))
 
 

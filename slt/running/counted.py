@@ -1,0 +1,56 @@
+"""What a run spends: a posterior that counts its gradients, and how many there may be."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from slt._tree import Params, chains_of
+from slt.posterior import Posterior
+from slt.problem.evaluate import Evaluation
+
+
+@dataclass
+class Tally:
+    """The gradients of a run so far, all chains together.
+
+    Attributes:
+        gradients: Of one chain each, on however many rows.
+        rows: Rows that they were on; n of them are a gradient on all the data.
+    """
+
+    gradients: int = 0
+    rows: int = 0
+
+
+class Allowance(NamedTuple):
+    """Gradients on all the data that a run may spend, all chains together, from its first to its last."""
+
+    total: float
+    draw: float
+    """At most what one draw of every chain takes: no draw is begun that might pass the total."""
+
+
+@dataclass(frozen=True)
+class Counted(Posterior):
+    """A posterior that keeps count of its gradients."""
+
+    n: int
+    tally: Tally
+
+    @classmethod
+    def of(cls, posterior: Posterior, n: int) -> "Counted":
+        """Count the gradients of a posterior of n examples, from none."""
+        return cls(**vars(posterior), n=n, tally=Tally())
+
+    @property
+    def spent(self) -> float:
+        """Gradients so far; a minibatch counts its share of the data."""
+        return self.tally.rows / self.n
+
+    def evaluate(self, w: Params, rows: Tensor | None = None) -> Evaluation:
+        """Count one gradient a chain."""
+        chains = chains_of(w)
+        self.tally.gradients += chains
+        self.tally.rows += chains * (self.n if rows is None else rows.shape[1])
+        return super().evaluate(w, rows)

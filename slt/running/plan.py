@@ -1,0 +1,185 @@
+"""What an automatic run does with its budget: the sampler, the number of steps, the way chains are evaluated."""
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+
+from slt._store import atomic_write
+from slt.errors import ResumeError, SettingsError
+from slt.posterior import LocalPosterior
+from slt.posterior.localization import is_number
+from slt.problem import untouched
+from slt.problem.evaluate import ChainMethod, InPlace
+from slt.running.saved import PLAN_FILE
+from slt.samplers import HMC, SGLD, Sampler
+
+AUTOMATIC = {"HMC": HMC, "SGLD": SGLD}
+"""The samplers that a plan may choose, by the name it is saved with."""
+
+_DRAWS = 100_000  # a run ends by its target or its budget, hardly by this
+_WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
+_WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
+_SGLD_THIN = 10
+_TIMED = 3  # passes over the data that are timed, after one that warms up
+_START = {True: 64, False: 16}  # by full_data: gradients of a chain, at most, that the search for a first step takes
+_LOOKING = 1.6  # gradients of a warmup step of SGLD, with its looks at the curvature
+_LEAST_WARMUP, _LEAST_DRAWS = 10, 4  # of the shortest run: fewer draws have no error
+_HMC_STEPS = 200  # trajectories a chain below which full-data HMC is not worth starting
+_BATCH = 256
+_PASSES = "passes over the data by all chains"
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """A budget counted in gradient evaluations of one chain, all chains together.
+
+    A gradient on all the data counts one; a minibatch counts its share of the data. The search for a step, the warmup
+    and the draws all count; the evaluations that check the set-up, of a few rows, do not.
+
+    >>> Gradients(5_000).n
+    5000
+    """
+
+    n: float
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        if not is_number(self.n) or not 0 < self.n < math.inf:
+            raise SettingsError(f"Gradients(n) needs a positive and finite n, got {self.n!r}.")
+
+
+class Plan(NamedTuple):
+    """What the automatic choices came to, and the numbers that decided; a run that is resumed keeps its plan."""
+
+    sampler: str
+    batch_size: int | None
+    warmup: int
+    draws: int
+    thin: int
+    draw_gradients: float
+    chain_method: ChainMethod
+    reason: str
+
+
+def make_plan(
+    posterior: LocalPosterior,
+    sampler: Sampler | Literal["auto"],
+    chains: int,
+    budget: float | Gradients,
+) -> Plan:
+    """Choose the sampler by the number of steps that the budget affords, and divide them."""
+    # A budget of gradients is there to be repeated, so nothing about it may depend on the clock.
+    counted = isinstance(budget, Gradients)
+    chain_method, pass_seconds = ("auto", math.nan) if counted else _fastest(posterior, chains)
+    # Passes over the data, of all chains together, that the budget affords.
+    passes = budget.n / chains if isinstance(budget, Gradients) else budget / pass_seconds
+    batch_size, worth = posterior.batch_size, _HMC_STEPS * HMC().leapfrogs
+    if sampler == "auto":
+        chosen: Sampler = HMC() if passes >= worth else SGLD()
+        if not chosen.full_data and batch_size is None:
+            batch_size = _BATCH if posterior.n > _BATCH else None
+        why = f"was chosen: full-data HMC is worth starting from {worth:,} {_PASSES}, of which the budget affords about"
+        reason = f"{type(chosen).__name__} {why} {passes:,.0f}"
+    else:
+        chosen = sampler
+        reason = f"{type(chosen).__name__} was given; the budget affords about {passes:,.0f} {_PASSES}"
+    cost = _cost(chosen, (batch_size or posterior.n) / posterior.n)
+    if isinstance(budget, Gradients):
+        _require_enough(budget, chosen, chains, cost)
+        steps = (passes - cost.start) / cost.step
+        most = (passes - cost.start - _LEAST_DRAWS * cost.thin * cost.longest) / cost.warmup
+        # As many as there may be: what ends the run is the budget.
+        draws = int(2 * steps / cost.thin) + _LEAST_DRAWS
+    else:
+        steps, most, draws = max(passes / cost.step, 1), math.inf, _DRAWS
+    warmup = max(int(min(_WARMUP_STEPS[chosen.full_data], _WARMUP_SHARE * steps, most)), _LEAST_WARMUP)
+    draw_gradients = chains * cost.thin * cost.longest
+    name = type(chosen).__name__
+    return Plan(name, batch_size, warmup, draws, cost.thin, draw_gradients, chain_method, reason)
+
+
+class _Cost(NamedTuple):
+    """What a sampler spends, in gradients on all the data of one chain."""
+
+    start: float
+    """At most, before the first step."""
+    step: float
+    """On average."""
+    longest: float
+    """The longest step."""
+    warmup: float
+    """The longest step of warmup, with what it looks at beside."""
+    thin: int
+
+
+def _cost(sampler: Sampler, share: float) -> _Cost:
+    if sampler.full_data:
+        leapfrogs = getattr(sampler, "leapfrogs", 1)
+        longest = math.ceil(1.5 * leapfrogs)
+        return _Cost(_START[True], leapfrogs, longest, longest, 1)
+    return _Cost(_START[False] * share, share, share, _LOOKING * share, _SGLD_THIN)
+
+
+def _require_enough(budget: Gradients, sampler: Sampler, chains: int, cost: _Cost) -> None:
+    """Refuse a budget that does not hold the shortest run there is."""
+    least = cost.start + _LEAST_WARMUP * cost.warmup + _LEAST_DRAWS * cost.thin * cost.longest
+    if budget.n < chains * least:
+        count = f"{chains} chain{'' if chains == 1 else 's'} of {type(sampler).__name__}"
+        raise SettingsError(
+            f"the budget must hold at least {math.ceil(chains * least):,} gradients for {count}: the search for a "
+            f"step, {_LEAST_WARMUP} steps of warmup and {_LEAST_DRAWS} draws. Got {budget.n:,}; raise it, or take "
+            "fewer chains."
+        )
+
+
+def saved_plan(folder: Path | None) -> Plan | None:
+    """Read the plan of a run that is resumed.
+
+    Args:
+        folder: The run's folder, or None.
+
+    Returns:
+        The plan; None if there is none yet.
+
+    Raises:
+        ResumeError: If it cannot be read.
+    """
+    if folder is None or not (folder / PLAN_FILE).exists():
+        return None
+    try:
+        return Plan(**json.loads((folder / PLAN_FILE).read_text()))
+    except (ValueError, TypeError) as error:
+        raise ResumeError(f"{folder / PLAN_FILE} is damaged: {error}. Remove the folder to start afresh.") from error
+
+
+def save_plan(folder: Path, plan: Plan) -> None:
+    """Write the plan where the run will be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    atomic_write(folder / PLAN_FILE, json.dumps(plan._asdict()).encode())
+
+
+def _fastest(posterior: LocalPosterior, chains: int) -> tuple[ChainMethod, float]:
+    """Time one gradient on all the data for all chains, each way; return the faster way and its seconds."""
+    # Convolutions, for one, often run slower for all chains at once than one after another.
+    seconds: dict[ChainMethod, float] = {}
+    with untouched(posterior.problem.model):
+        for method in ("in_place", "auto"):
+            bound = posterior.bind(method, chains)
+            # A module evaluated in place costs its chains one after another: time one and multiply.
+            count = 1 if isinstance(bound.evaluator, InPlace) else chains
+            used: ChainMethod = "in_place" if isinstance(bound.evaluator, InPlace) else "vectorized"
+            w = {name: leaf.repeat(count, 1) for name, leaf in bound.center.items()}
+            bound.evaluate(w)
+            start = time.perf_counter()
+            for _ in range(_TIMED):
+                bound.evaluate(w)
+            if posterior.problem.device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds[used] = (time.perf_counter() - start) / _TIMED * chains / count
+    best = min(seconds, key=lambda method: seconds[method])
+    return best, seconds[best]
