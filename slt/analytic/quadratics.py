@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-import numpy as np
-
-from slt.analytic.checks import integer
+from slt.analytic.checks import as_curvatures, integer
 from slt.analytic.entry import Entry
+from slt.analytic.finite.quadratic import Quadratic
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
@@ -101,24 +100,5 @@ def quadratic(curvatures: int | Sequence[float]) -> Entry:
         prior="positive and continuous at w* = 0",
         source=_SOURCE,
         conditions="none",
+        law=Quadratic(h),
     )
-
-
-def as_curvatures(curvatures: int | Sequence[float]) -> tuple[float, ...]:
-    """Return the curvatures h_i as a tuple of floats; an int d means d ones.
-
-    Raises:
-        InputError: If `curvatures` is neither an integer >= 1 nor a nonempty sequence of finite numbers >= 0.
-    """
-    if np.ndim(curvatures) == 0:
-        return (1.0,) * integer("curvatures, if not a sequence,", curvatures, 1)
-    try:
-        h = np.asarray(curvatures, dtype=np.float64)
-    except (TypeError, ValueError) as failure:
-        raise InputError(f"curvatures must be numbers, got {curvatures!r}.") from failure
-    if h.ndim != 1 or h.size == 0:
-        raise InputError(f"curvatures must be a nonempty sequence of numbers, got shape {h.shape}.")
-    if not (np.isfinite(h) & (h >= 0)).all():
-        bad = int(np.flatnonzero(~(np.isfinite(h) & (h >= 0)))[0])
-        raise InputError(f"curvatures must be finite and >= 0, got {h[bad]} at position {bad}.")
-    return tuple(h.tolist())
