@@ -19,7 +19,7 @@ from slt.errors import InputError
 
 Polynomial = Mapping[tuple[int, int], int | Fraction]
 
-_LAST_DEGREE = 8
+_LAST_DEGREE = 12
 """Of K, beyond which quadrature along its roots is slow."""
 
 
