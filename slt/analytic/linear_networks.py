@@ -9,6 +9,7 @@ from slt.analytic.checks import integer, integers
 from slt.analytic.entry import Entry
 from slt.analytic.finite.compose import multiply
 from slt.analytic.finite.law import Law
+from slt.analytic.finite.matrix_products import law_at_zero
 from slt.analytic.finite.quadratic import Quadratic
 from slt.analytic.linear_networks_local import product_near
 from slt.analytic.rlct import RLCT
@@ -54,7 +55,8 @@ def deep_linear(
             which is also the local one where all factors have rank r.
 
     Returns:
-        The exact lambda and m (Aoyagi, 2024).
+        The exact lambda and m (Aoyagi, 2024). With one hidden layer, at rank 0 and with a smallest width of 3 at
+        most, also exact numbers at finite n, W_1 row by row first, at one precision for each layer.
 
     Raises:
         InputError: If there are fewer than two widths, one is no integer >= 1, or a rank is out of range.
@@ -89,14 +91,14 @@ def deep_linear(
         prior="positive and continuous " + ("on the most degenerate zeros of K" if ranks is None else "at w*"),
         source=_SOURCE,
         conditions="global, and local where every factor has the rank of T" if ranks is None else "none",
-        law=None if r or biases or softmax or input_rank is not None else _law(n),
+        law=None if r or any(ranks or ()) or biases or softmax or input_rank is not None else _law(n),
     )
 
 
 def _law(widths: tuple[int, ...]) -> Law | None:
-    """For T = 0 and hidden layers of one unit: K is the product of all |W_l|^2, the entries of W_1 coming first."""
+    """Around zero factors: with hidden layers of one unit K is the product of all |W_l|^2, W_1 first."""
     if any(width > 1 for width in widths[1:-1]):
-        return None
+        return law_at_zero(widths[0], widths[2], widths[1]) if len(widths) == 3 else None
     factors: list[Law] = [Quadratic((2.0,) * (i * j)) for i, j in pairwise(widths)]
     return reduce(multiply, factors)
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from slt.analytic.checks import integer, integers
 from slt.analytic.entry import Entry
+from slt.analytic.finite.matrix_products import law_at_zero
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
@@ -44,7 +45,8 @@ def reduced_rank_regression(
         factor_ranks: (a, b), the ranks of A* and B*, for the local value; None means the global one.
 
     Returns:
-        The exact lambda and m (Aoyagi & Watanabe, 2005).
+        The exact lambda and m (Aoyagi & Watanabe, 2005). At rank 0, with a smallest width of 3 at most, also exact
+        numbers at finite n, A row by row first, then B, at one precision for each.
 
     Raises:
         InputError: If a size is no integer >= 1, or a rank is one that no such matrices have.
@@ -69,6 +71,7 @@ def reduced_rank_regression(
         prior="positive and continuous " + ("on the most degenerate zeros of K" if ranks is None else "at (A*, B*)"),
         source=_GLOBAL if ranks is None else _LOCAL,
         conditions="inputs of full rank, inputs and noise independent",
+        law=law_at_zero(n, m, h) if r == 0 and ranks in (None, (0, 0)) else None,
     )
 
 
