@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from slt import analytic as analytic
+    from slt import degeneracy as degeneracy
+    from slt import diagnostics as diagnostics
     from slt import errors as errors
     from slt import observables as observables
     from slt import plots as plots
+    from slt import testing as testing
     from slt import toys as toys
     from slt.analytic import RLCT as RLCT
     from slt.api import estimate_llc as estimate_llc
     from slt.checkpoints import sweep as sweep
+    from slt.degeneracy import Explanation as Explanation
+    from slt.degeneracy import FunctionalDimension as FunctionalDimension
+    from slt.degeneracy import explain as explain
+    from slt.degeneracy import functional_dimension as functional_dimension
+    from slt.devinterp import from_devinterp as from_devinterp
     from slt.estimators import Estimate as Estimate
     from slt.estimators import llc as llc
     from slt.posterior import LocalPosterior as LocalPosterior
@@ -35,12 +43,14 @@ if TYPE_CHECKING:
     __version__: str
 
 else:
-    _MODULES = ("analytic", "errors", "observables", "plots", "toys")
+    _MODULES = ("analytic", "degeneracy", "diagnostics", "errors", "observables", "plots", "testing", "toys")
     _NAMES = {
         "AUTO": "slt.samplers",
         "Diagonal": "slt.samplers",
         "Estimate": "slt.estimators",
+        "Explanation": "slt.degeneracy",
         "Forecast": "slt.running",
+        "FunctionalDimension": "slt.degeneracy",
         "Gradients": "slt.running.plan",
         "HMC": "slt.samplers",
         "LocalPosterior": "slt.posterior",
@@ -51,7 +61,10 @@ else:
         "SGNHT": "slt.samplers",
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",
+        "explain": "slt.degeneracy",
         "forecast": "slt.running",
+        "functional_dimension": "slt.degeneracy",
+        "from_devinterp": "slt.devinterp",
         "gaussian_loss": "slt.problem",
         "llc": "slt.estimators",
         "sample": "slt.running",

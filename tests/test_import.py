@@ -12,10 +12,11 @@ import slt
 
 ROOT = Path(__file__).parents[1]
 NAMES = {
-    *("AUTO", "Diagonal", "Estimate", "Forecast", "Gradients", "HMC", "LocalPosterior", "MALA", "RLCT", "RMSprop"),
-    *("SGLD", "SGNHT", "Trace"),
-    *("analytic", "errors", "observables", "plots", "toys"),
-    *("estimate_llc", "forecast", "gaussian_loss", "llc", "sample", "sweep"),
+    *("AUTO", "Diagonal", "Estimate", "Explanation", "Forecast", "FunctionalDimension", "Gradients", "HMC"),
+    *("LocalPosterior", "MALA", "RLCT", "RMSprop", "SGLD", "SGNHT", "Trace"),
+    *("analytic", "degeneracy", "diagnostics", "errors", "observables", "plots", "testing", "toys"),
+    *("estimate_llc", "explain", "forecast", "from_devinterp", "functional_dimension", "gaussian_loss", "llc"),
+    *("sample", "sweep"),
 }
 
 

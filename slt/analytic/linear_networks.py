@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import reduce
 from itertools import pairwise
 
 from slt.analytic.checks import integer, integers
+from slt.analytic.diagonal_networks import norms_law
 from slt.analytic.entry import Entry
-from slt.analytic.finite.compose import multiply
 from slt.analytic.finite.law import Law
 from slt.analytic.finite.matrix_products import law_at_zero
-from slt.analytic.finite.quadratic import Quadratic
 from slt.analytic.linear_networks_local import product_near
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError, NotAvailableError
@@ -96,11 +94,10 @@ def deep_linear(
 
 
 def _law(widths: tuple[int, ...]) -> Law | None:
-    """Around zero factors: with hidden layers of one unit K is the product of all |W_l|^2, W_1 first."""
-    if any(width > 1 for width in widths[1:-1]):
-        return law_at_zero(widths[0], widths[2], widths[1]) if len(widths) == 3 else None
-    factors: list[Law] = [Quadratic((2.0,) * (i * j)) for i, j in pairwise(widths)]
-    return reduce(multiply, factors)
+    """For T = 0: with hidden layers of one unit K is the product of all |W_l|^2, the entries of W_1 coming first."""
+    if all(width == 1 for width in widths[1:-1]):
+        return norms_law(*(i * j for i, j in pairwise(widths)))
+    return law_at_zero(widths[0], widths[2], widths[1]) if len(widths) == 3 else None
 
 
 def _effective(n: tuple[int, ...], softmax: bool, input_rank: int | None) -> tuple[int, ...]:

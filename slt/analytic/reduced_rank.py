@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from slt.analytic.checks import integer, integers
+from slt.analytic.diagonal_networks import norms_law
 from slt.analytic.entry import Entry
 from slt.analytic.finite.matrix_products import law_at_zero
 from slt.analytic.rlct import RLCT
@@ -71,7 +72,7 @@ def reduced_rank_regression(
         prior="positive and continuous " + ("on the most degenerate zeros of K" if ranks is None else "at (A*, B*)"),
         source=_GLOBAL if ranks is None else _LOCAL,
         conditions="inputs of full rank, inputs and noise independent",
-        law=law_at_zero(n, m, h) if r == 0 and ranks in (None, (0, 0)) else None,
+        law=None if r or any(ranks or ()) else norms_law(n, m) if h == 1 else law_at_zero(n, m, h),
     )
 
 

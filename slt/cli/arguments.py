@@ -21,6 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_llc(commands)
     _add_sweep(commands)
+    _add_degeneracy(commands)
     _add_exact(commands)
     _add_demo(commands)
     return parser
@@ -59,6 +60,33 @@ def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "folder for the draws of each checkpoint, NAME.nc, the table, sweep.csv, and the page, report.html; the same "
         "command goes on where an earlier one ended",
     )
+
+
+def _add_degeneracy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    degeneracy = commands.add_parser(
+        "degeneracy",
+        help="say where the degeneracy of one checkpoint comes from",
+        description="Sorts the null directions of one checkpoint by cause and order of growth, and bounds its learning "
+        "coefficient.",
+        epilog="Exit code: 0, or 2 if the command or what it names cannot be used.",
+    )
+    degeneracy.add_argument(
+        "--checkpoint", required=True, metavar="FILE", help=".safetensors, or what torch.save wrote of a state dict"
+    )
+    _add_problem(degeneracy)
+    group = degeneracy.add_argument_group("settings, all with a default")
+    group.add_argument(
+        "--function", choices=("logits", "log_probs"), help="whose null directions; default what the loss is a loss of"
+    )
+    group.add_argument(
+        "--parameters", nargs="+", metavar="NAME", help="names, globs or modules that move; default all that train"
+    )
+    group.add_argument("--llc", metavar="FILE", help="trace.nc of an estimate, to be put beside its quadratic value")
+    output = degeneracy.add_argument_group("output")
+    output.add_argument(
+        "--plot", metavar="FILE", help="picture of the spectrum and of the tensors that carry the nulls"
+    )
+    output.add_argument("--json", action="store_true", help="print JSON; null is no number")
 
 
 def _add_exact(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

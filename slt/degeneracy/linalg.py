@@ -1,0 +1,167 @@
+"""Ranks and null spaces in float64, with the gap that tells them from rounding."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-10  # of the largest singular value: what is below counts as zero
+_WHOLE = 1200  # columns up to which one singular value decomposition does it all
+_RIDGE = 1e-13  # of the largest row norm: keeps triangular solves sane where the matrix is singular
+_BLOCK = 64  # vectors of the first inverse iteration; doubled until some of them are not null
+_ITERATIONS = 3
+
+
+class Kernel(NamedTuple):
+    """Rank and null space of a matrix with P columns.
+
+    Attributes:
+        rank: Singular values above `TOLERANCE` times the largest.
+        basis: Orthonormal basis of the null space, (P, nullity).
+        largest: The largest singular value.
+        kept: Last singular value counted, over the largest; None at rank 0.
+        dropped: First one not counted, over the largest; None at full rank and where the matrix is zero.
+        values: Singular values in descending order where all were computed, else None.
+    """
+
+    rank: int
+    basis: Tensor
+    largest: float
+    kept: float | None
+    dropped: float | None
+    values: Tensor | None
+
+
+class Rows:
+    """The triangular factor of a matrix whose rows come in pieces: R^T R = J^T J, in memory of P^2 numbers."""
+
+    def __init__(self, columns: int) -> None:
+        """Start with no row."""
+        self.columns = columns
+        self._factor = torch.zeros(0, columns, dtype=torch.float64)
+        self._held: list[Tensor] = []
+        self._count = 0
+        self.rows = 0
+
+    def add(self, rows: Tensor) -> None:
+        """Add rows, (k, P)."""
+        self._held.append(rows.detach().to("cpu", torch.float64))
+        self._count += len(rows)
+        self.rows += len(rows)
+        if self._count >= max(self.columns, 512):
+            self._reduce()
+
+    def factor(self) -> Tensor:
+        """Return R, (at most P, P)."""
+        self._reduce()
+        return self._factor
+
+    def _reduce(self) -> None:
+        if self._held:
+            stacked = torch.cat([self._factor, *self._held])
+            tall = len(stacked) > self.columns
+            self._factor = torch.linalg.qr(stacked, mode="r").R if tall else stacked
+            self._held, self._count = [], 0
+
+
+def kernel(matrix: Tensor, *, scale: float | None = None) -> Kernel:
+    """Find rank and null space of a matrix, (rows, P).
+
+    Args:
+        matrix: float64.
+        scale: What singular values are compared with; None for the largest of this matrix.
+
+    Returns:
+        The kernel.
+    """
+    columns = matrix.shape[1]
+    if matrix.shape[0] == 0 or columns == 0 or not bool(matrix.any()):
+        return Kernel(0, torch.eye(columns, dtype=matrix.dtype), 0.0, None, None, torch.zeros(columns))
+    if columns > _WHOLE:
+        return _large_kernel(matrix, scale)
+    if matrix.shape[0] > columns:
+        matrix = torch.linalg.qr(matrix, mode="r").R
+    _, values, right = torch.linalg.svd(matrix, full_matrices=True)
+    largest = float(values[0]) if scale is None else scale
+    rank = int((values > TOLERANCE * largest).sum())
+    padded = torch.cat([values, values.new_zeros(columns - len(values))])
+    kept = float(values[rank - 1]) / largest if rank else None
+    dropped = float(padded[rank]) / largest if rank < columns else None
+    return Kernel(rank, right[rank:].T.contiguous(), largest, kept, dropped, padded)
+
+
+def _large_kernel(matrix: Tensor, scale: float | None) -> Kernel:
+    """The same by inverse iteration on a triangular factor: many times less work than all singular vectors."""
+    columns = matrix.shape[1]
+    ridge = _RIDGE * float(matrix.norm(dim=1).max())
+    square = torch.cat([matrix, ridge * torch.eye(columns, dtype=matrix.dtype)])
+    factor = torch.linalg.qr(square, mode="r").R
+    largest = _largest(factor) if scale is None else scale
+    block = max(columns - len(matrix), 0) + _BLOCK
+    while True:
+        block = min(block, columns)
+        vectors, values = _smallest(factor, block)
+        small = values <= TOLERANCE * largest
+        if not bool(small.all()) or block == columns:
+            break
+        block *= 2
+    nullity = int(small.sum())
+    kept = float(values[nullity]) / largest if nullity < len(values) else None
+    dropped = float(values[nullity - 1]) / largest if nullity else None
+    return Kernel(columns - nullity, vectors[:, :nullity].contiguous(), largest, kept, dropped, None)
+
+
+def _smallest(factor: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The smallest singular values of a triangular matrix, ascending, and their right vectors."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    vectors = torch.randn(factor.shape[1], count, generator=generator, dtype=factor.dtype, device="cpu")
+    for _ in range(_ITERATIONS):
+        vectors = torch.linalg.qr(vectors).Q
+        half = torch.linalg.solve_triangular(factor.T, vectors, upper=False)
+        vectors = torch.linalg.solve_triangular(factor, half, upper=True)
+        vectors = vectors / vectors.norm(dim=0)
+    vectors = torch.linalg.qr(vectors).Q
+    _, values, right = torch.linalg.svd(factor @ vectors, full_matrices=False)
+    return vectors @ right.T.flip(1), values.flip(0)
+
+
+def _largest(factor: Tensor, iterations: int = 30) -> float:
+    vectors = torch.randn(factor.shape[1], 4, generator=torch.Generator("cpu").manual_seed(1), dtype=factor.dtype)
+    for _ in range(iterations):
+        vectors = torch.linalg.qr(factor.T @ (factor @ vectors)).Q
+    return float(torch.linalg.matrix_norm(factor @ vectors, 2))
+
+
+def span(vectors: Tensor, tolerance: float = 1e-8) -> Tensor:
+    """Return an orthonormal basis of the span of columns, (P, rank); columns are scaled to length 1 first."""
+    lengths = vectors.norm(dim=0)
+    kept = vectors[:, lengths > 0] / lengths[lengths > 0]
+    if kept.shape[1] == 0:
+        return vectors.new_zeros(vectors.shape[0], 0)
+    left, values, _ = torch.linalg.svd(kept, full_matrices=False)
+    return left[:, values > tolerance * values[0]]
+
+
+def complement(basis: Tensor) -> Tensor:
+    """Return an orthonormal basis of the complement of a span of orthonormal columns, (P, P - k)."""
+    if not basis.shape[1]:
+        return torch.eye(basis.shape[0], dtype=basis.dtype, device=basis.device)
+    return torch.linalg.qr(basis, mode="complete").Q[:, basis.shape[1] :]
+
+
+def beyond(basis: Tensor, taken: Tensor) -> Tensor:
+    """Return an orthonormal basis of what of span(basis) is orthogonal to span(taken), taken inside it."""
+    if basis.shape[1] == 0 or taken.shape[1] == 0:
+        return basis
+    coordinates = span(basis.T @ taken)
+    left, _, _ = torch.linalg.svd(coordinates, full_matrices=True)
+    return basis @ left[:, coordinates.shape[1] :]
+
+
+def inside(basis: Tensor, vectors: Tensor, tolerance: float = 1e-6) -> Tensor:
+    """Return an orthonormal basis of the intersection of span(basis) and span(vectors)."""
+    vectors = span(vectors)
+    if basis.shape[1] == 0 or vectors.shape[1] == 0:
+        return basis[:, :0]
+    left, values, _ = torch.linalg.svd(basis.T @ vectors, full_matrices=False)
+    return basis @ left[:, values > 1 - tolerance]
