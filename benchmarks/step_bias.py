@@ -151,6 +151,7 @@ def draw(table: dict[tuple[str, float], Against], path: Path) -> None:
         ax.errorbar(f * aside, bias, error, label=name, marker="osD^v<P*"[i], markersize=5, linewidth=1.2, capsize=2)
     ax.set_xscale("log")
     ax.set_yscale("symlog", linthresh=5, linscale=0.8)
+    ax.set_ylim(bottom=min(-5.0, *(found.bias for found in table.values())))
     low, high = ax.get_ylim()
     ticks = [t for t in (-50, -20, -10, -5, -2, 0, 2, 5, 10, 20, 50, 100, 200, 500) if low <= t <= high]
     ax.set_yticks(ticks, [f"{t:+d}" if t else "0" for t in ticks])
