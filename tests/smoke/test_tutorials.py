@@ -15,7 +15,11 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path
 
 
 def test_no_tutorial_is_missing() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01-first-llc.ipynb", "02-your-checkpoints.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == [
+        "01-first-llc.ipynb",
+        "02-your-checkpoints.ipynb",
+        "03-write-your-own-sampler.ipynb",
+    ]
 
 
 @pytest.mark.smoke

@@ -6,6 +6,11 @@ a tuple of polynomials in x, one for each power of y. Zero is the empty tuple.
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import count
+from math import lcm
+
+from slt.analytic import _discriminant
+from slt.analytic._integers import common_divisor, whole
 
 Line = tuple[Fraction, ...]
 Plane = tuple[Line, ...]
@@ -57,9 +62,8 @@ def divide(p: Line, q: Line) -> tuple[Line, Line]:
 
 def gcd(p: Line, q: Line) -> Line:
     """The greatest common divisor of two polynomials in x, with leading coefficient 1; of 0 and 0 it is 0."""
-    while q:
-        p, q = q, divide(p, q)[1]
-    return tuple(c / p[-1] for c in p)
+    common = common_divisor(whole(p), whole(q))
+    return tuple(Fraction(c, common[-1]) for c in common)
 
 
 def derivative(p: Line) -> Line:
@@ -106,22 +110,50 @@ def _derivative_in_y(f: Plane) -> Plane:
     return tuple(tuple(j * c for c in row) for j, row in enumerate(f))[1:]
 
 
-def _pseudo_remainder(f: Plane, g: Plane) -> Plane:
-    rest = list(f)
-    while len(rest) >= len(g):
-        lead, shift = rest[-1], len(rest) - len(g)
-        rest = [multiply(row, g[-1]) for row in rest]
-        for j, row in enumerate(g):
-            rest[shift + j] = _subtract(rest[shift + j], multiply(lead, row))
-        rest = list(_strip(tuple(rest)))
-    return tuple(rest)
-
-
 def _gcd_in_y(f: Plane, g: Plane) -> Plane:
-    """The primitive greatest common divisor of two primitive polynomials."""
-    while g:
-        f, g = g, _primitive(_pseudo_remainder(f, g))
-    return f
+    """The primitive greatest common divisor of two primitive polynomials.
+
+    Interpolated from those at many x, which are right, but for a factor, wherever their degree is smallest;
+    Euclid's algorithm in both variables would drown in its coefficients.
+
+    Returns:
+        The divisor; ((1,),) if there is no other.
+    """
+    lead = gcd(f[-1], g[-1])
+    enough = len(lead) + min(max(len(row) for row in h) for h in (f, g)) - 1
+    found: list[tuple[Fraction, Line]] = []
+    integers = (Fraction(x) for size in count() for x in {size, -size})
+    while True:
+        x = next(integers)
+        if not (evaluate(f[-1], x) and evaluate(g[-1], x)):
+            continue
+        common = gcd(*(_strip(tuple(evaluate(row, x) for row in h)) for h in (f, g)))
+        if len(common) == 1:
+            return ((Fraction(1),),)
+        if found and len(common) != len(found[0][1]):
+            if len(common) > len(found[0][1]):
+                continue
+            found = []
+        found.append((x, tuple(c * evaluate(lead, x) for c in common)))
+        if len(found) >= enough:
+            rows = zip(*(values for _, values in found), strict=True)
+            whole = _primitive(tuple(_interpolate([(x, c) for (x, _), c in zip(found, r, strict=True)]) for r in rows))
+            if _divides(whole, f) and _divides(whole, g):
+                return whole
+            found = []
+
+
+def _divides(g: Plane, f: Plane) -> bool:
+    """Whether f is a multiple of the primitive g."""
+    return len(g) <= len(f) and _times(_divide_in_y(f, g), g) == f
+
+
+def _times(f: Plane, g: Plane) -> Plane:
+    rows: list[Line] = [()] * (len(f) + len(g) - 1)
+    for j, row in enumerate(f):
+        for k, other in enumerate(g):
+            rows[j + k] = _subtract(rows[j + k], multiply(row, tuple(-c for c in other)))
+    return tuple(rows)
 
 
 def _divide_in_y(f: Plane, g: Plane) -> Plane:
@@ -200,31 +232,10 @@ def at_height(f: Plane, y: Fraction) -> Line:
 
 
 def discriminant(f: Plane) -> Line:
-    """The polynomial in x whose zeros are where two roots y of f(x, .) meet, or where one goes to infinity."""
-    lead = f[-1:]
-    if len(f) < 3:
-        return lead[0]
-    slope = _derivative_in_y(f)
-    degree = (2 * len(f) - 3) * max(len(row) - 1 for row in f)
-    points: list[tuple[Fraction, Fraction]] = []
-    x = Fraction(0)
-    while len(points) <= degree:
-        if evaluate(lead[0], x):  # where the degree drops the resultant of what is left is another one
-            rows = (_strip(tuple(evaluate(row, x) for row in g)) for g in (f, slope))
-            points.append((x, _resultant(*rows)))
-        x = -x if x > 0 else 1 - x
-    return _interpolate(points)
-
-
-def _resultant(p: Line, q: Line) -> Fraction:
-    sign_and_scale = Fraction(1)
-    while len(q) > 1:
-        rest = divide(p, q)[1]
-        if not rest:
-            return Fraction(0)
-        sign_and_scale *= (-1) ** ((len(p) - 1) * (len(q) - 1)) * q[-1] ** (len(p) - len(rest))
-        p, q = q, rest
-    return sign_and_scale * sum(q) ** (len(p) - 1)  # q is a constant
+    """A polynomial in x whose zeros are where two roots y of f(x, .) meet, or where one goes to infinity."""
+    common = lcm(*(c.denominator for row in f for c in row))
+    rows = [[int(c * common) for c in row] for row in f]
+    return tuple(Fraction(c) for c in _discriminant.discriminant(rows))
 
 
 def _interpolate(points: Sequence[tuple[Fraction, Fraction]]) -> Line:

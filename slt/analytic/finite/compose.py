@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from slt.analytic.finite import norms
 from slt.analytic.finite.crossing import NormalCrossing
 from slt.analytic.finite.law import Array, Law, LogVolume, Moments, Priors, from_sums, total
 from slt.analytic.finite.panels import SAMPLES, Ints, integrate
+from slt.analytic.finite.placed import Placed
 from slt.analytic.finite.polynomials import Polynomial
 from slt.analytic.finite.quadratic import Quadratic
 
@@ -25,7 +27,10 @@ def multiply(first: Law, second: Law) -> Law:
     """The law of K_1 K_2."""
     if isinstance(first, NormalCrossing) and isinstance(second, NormalCrossing):
         return NormalCrossing(first.exponents + second.exponents, first.prior_exponents + second.prior_exponents)
-    return Product(first, second)
+    both = norms.as_norms(first), norms.as_norms(second)
+    if both[0] is None or both[1] is None:
+        return Product(first, second)
+    return norms.product(both[0], both[1], Product(both[0].otherwise, both[1].otherwise))
 
 
 def raise_to(law: Law, power: float) -> Law:
@@ -36,7 +41,12 @@ def raise_to(law: Law, power: float) -> Law:
         return replace(law, power=law.power * power)
     if isinstance(law, Product):
         return Product(raise_to(law.first, power), raise_to(law.second, power))
-    return Power(law, power)
+    if isinstance(law, Placed):
+        return replace(law, law=raise_to(law.law, power), constant=law.constant**power)
+    alone = norms.as_norms(law)
+    if alone is None:
+        return Power(law, power)
+    return norms.power(alone, power, Power(law, power) if alone.otherwise is law else raise_to(alone.otherwise, power))
 
 
 @dataclass(frozen=True)

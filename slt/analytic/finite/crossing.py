@@ -19,6 +19,7 @@ from slt.analytic.finite.priors import Gaussian, Prior, Uniform
 
 Complex = NDArray[np.complex128]
 _EPS = np.finfo(float).eps
+_MOST_POINTS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class NormalCrossing:
         if not all(p.low <= 0 <= p.high for _, _, p in self._coordinates(priors)):
             return None
         sums = [self._inverse(priors, lambda s: loggamma(s), -log(b), 3) for b in nbeta.tolist()]
-        return from_sums(np.stack([s for s, _ in sums], -1), np.stack([e for _, e in sums], -1))
+        values, errors = np.stack([v for v, _, _ in sums], -1), np.stack([e for _, e, _ in sums], -1)
+        return from_sums(values, errors, np.array([peak for *_, peak in sums]))
 
     def log_volume(self, eps: Array, priors: Priors) -> LogVolume | None:
         """By the same inverse with 1/s for Gamma(s); in a box in closed form."""
@@ -70,8 +72,8 @@ class NormalCrossing:
         if any(isinstance(p, Uniform) for p in priors):
             return self._log_box_volume(eps, priors)
         sums = [self._inverse(priors, lambda s: -np.log(s), log(e), 1) for e in eps.tolist()]
-        value, error = (np.array([pair[i][0] for pair in sums]) for i in (0, 1))
-        return LogVolume(np.log(value), error / value)
+        value, error = np.array([v[0] for v, _, _ in sums]), np.array([e[0] for _, e, _ in sums])
+        return LogVolume(np.log(value) + np.array([peak for *_, peak in sums]), error / value)
 
     def _power(self) -> Polynomial:
         return Polynomial((((2, 0), Fraction(1)),), 1, float(self.exponents[0]) / 2)
@@ -82,13 +84,13 @@ class NormalCrossing:
 
     def _inverse(
         self, priors: Priors, kernel: Callable[[Complex], Complex], log_scale: float, count: int
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Array, Array, float]:
         """(1/2 pi i) int e^(kernel(s) + s log_scale) M(s) s (s+1) ... ds, the first `count` of these, with errors.
 
         On the vertical line through the saddle point, where the trapezoidal rule converges geometrically.
 
         Returns:
-            Values and bounds on their errors, shapes (count,).
+            Values and bounds on their errors, shapes (count,), both over e^peak, and the peak.
         """
         parts = self._coordinates(priors)
 
@@ -98,16 +100,21 @@ class NormalCrossing:
         pole = min((h + 1) / k for k, h, _ in parts)
         place = _saddle(exponent, pole)
         step = 2 * np.pi * min(place, pole - place) / 60
-        decay = np.pi / 4 * sum(k for k, _, p in parts if isinstance(p, Gaussian)) + (np.pi / 2) * (count == 3)
-        height = step * np.arange(int(np.ceil((45 / decay + 2) / step)))
-        s = np.asarray(place + 1j * height, np.complex128)
-        log_values = exponent(s)
-        values = np.exp(log_values - log_values[0].real) * step / np.pi
-        values[0] /= 2
-        out = np.array([(values * f).real for f in (np.ones_like(s), s, s * (s + 1))[:count]])
-        fine, coarse = out.sum(1), 2 * out[:, ::2].sum(1)
-        peak = np.exp(log_values[0].real)
-        return fine * peak, (np.abs(fine - coarse) + 1e-14 * np.abs(out).sum(1)) * peak
+        points = 256
+        while True:
+            s = np.asarray(place + 1j * step * np.arange(points), np.complex128)
+            log_values = exponent(s)
+            values = np.exp(log_values - log_values[0].real) * step / np.pi
+            values[0] /= 2
+            out = values * np.array([np.ones_like(s), s, s * (s + 1)])[:count]
+            sizes = np.abs(out)
+            # all factors together decay faster and faster at first, then like an exponential of the height
+            if (sizes[:, -1] * points < 1e-18 * sizes.sum(1)).all() or points >= _MOST_POINTS:
+                break
+            points *= 2
+        fine, coarse = out.real.sum(1), 2 * out.real[:, ::2].sum(1)
+        error = np.abs(fine - coarse) + 1e-14 * sizes.sum(1) + points * sizes[:, -1]
+        return fine, error, float(log_values[0].real)
 
     def _log_box_volume(self, eps: Array, priors: Priors) -> LogVolume | None:
         """A sum of exponential variables: -log(|w_i|/b) of w_i uniform on [0, b]; any box is a signed mixture."""

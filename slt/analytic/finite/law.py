@@ -61,14 +61,14 @@ def total(nbeta: Array, parts: Sequence[Moments]) -> Moments:
     return Moments(*(sum((getattr(m, name) for m in parts), np.zeros_like(nbeta)) for name in names))
 
 
-def from_sums(sums: Array, errors: Array) -> Moments:
-    """Moments from E[(nbeta K)^j e^(-nbeta K)], j = 0, 1, 2, and bounds on their errors, shapes (3, n)."""
+def from_sums(sums: Array, errors: Array, log_scale: float | Array = 0.0) -> Moments:
+    """Moments from E[(nbeta K)^j e^(-nbeta K)] e^(-log_scale), j = 0, 1, 2, and their errors, shapes (3, n)."""
     z, one, two = sums
     energy, second = one / z, two / z
     dz, d1, d2 = errors / z
     energy_error = d1 + energy * dz
     return Moments(
-        log_z=np.log(z),
+        log_z=np.log(z) + log_scale,
         energy=energy,
         variance=second - energy**2,
         log_z_error=dz,

@@ -64,7 +64,9 @@ class Polynomial:
             return LogVolume(np.log(volume), (error + _beyond(inner, outer)) / volume)
 
 
-def polynomial(terms: Mapping[tuple[int, ...], float | Fraction], dimension: int | None = None) -> Polynomial:
+def polynomial(
+    terms: Mapping[tuple[int, ...], float | Fraction], dimension: int | None = None, *, orthant: bool = False
+) -> Polynomial:
     """The law of K(x, y) = sum c x^i y^j, given as {(i, j): c}, or of K(x), given as {(i,): c}.
 
     Coefficients are taken exactly as they are given: 0.1 is the float, Fraction(1, 10) the tenth.
@@ -72,12 +74,13 @@ def polynomial(terms: Mapping[tuple[int, ...], float | Fraction], dimension: int
     Args:
         terms: The exponents, one or two for each term, and the coefficient.
         dimension: The number of parameters; None means as many as there are exponents.
+        orthant: Whether the law is asked about x >= 0 and y >= 0 only.
 
     Returns:
         The law.
 
     Raises:
-        InputError: If a term is not as described, the polynomial has no term, or it is negative somewhere.
+        InputError: If a term is not as described, the polynomial has no term, or it is negative somewhere there.
     """
     lengths = {len(key) if isinstance(key, tuple) else 0 for key in terms}
     if lengths not in ({1}, {2}):
@@ -92,16 +95,18 @@ def polynomial(terms: Mapping[tuple[int, ...], float | Fraction], dimension: int
     exact = {key: c for key, c in exact.items() if c}
     if not exact or set(exact) == {(0, 0)}:
         raise InputError(f"the polynomial must not be constant, got {dict(terms)!r}.")
-    if any(value < 0 for value in _samples(exact)):
+    if not nonnegative(exact, orthant):
         raise InputError(f"the polynomial must be >= 0 everywhere, got {dict(terms)!r}.")
     return Polynomial(tuple(sorted(exact.items())), lengths.pop() if dimension is None else dimension)
 
 
-def _samples(terms: Mapping[tuple[int, int], Fraction]) -> list[Fraction]:
-    """Exact values on a grid of many scales."""
-    f = algebra.from_terms(terms)
-    grid = [Fraction(0)] + [sign * Fraction(2) ** k for k in range(-12, 9, 2) for sign in (1, -1)]
-    return [algebra.value(f, x, y) for x, y in product(grid, grid)]
+def nonnegative(terms: Mapping[tuple[int, ...], Fraction], orthant: bool = False) -> bool:
+    """Whether the polynomial is >= 0 on a grid of many scales, exactly evaluated."""
+    if all(c > 0 and (orthant or not any(i % 2 for i in key)) for key, c in terms.items()):
+        return True
+    f = algebra.from_terms({(key[0], key[1] if len(key) == 2 else 0): c for key, c in terms.items()})
+    grid = [Fraction(0)] + [sign * Fraction(2) ** k for k in range(-12, 9, 2) for sign in (1, -1)[: 2 - orthant]]
+    return all(algebra.value(f, x, y) >= 0 for x, y in product(grid, grid))
 
 
 @dataclass(frozen=True)
@@ -146,8 +151,7 @@ class _Form:
         special += [g[0] for g, _ in self.factors if len(g) == 1]
         if len(whole) > 1:
             special += [algebra.discriminant(whole), whole[-1]]
-            if not isinstance(inner, Gaussian):
-                special += [algebra.at_height(whole, Fraction(end)) for end in (inner.low, inner.high)]
+            special += [algebra.at_height(whole, Fraction(end)) for end in inner.edges]
         roots: NDArray[np.complex128] = np.array([z for p in special for z in _line_roots(p)])
         real = np.unique(roots.real[np.abs(roots.imag) <= 1e-14 * np.abs(roots)])
         for z in roots:  # a pair off the axis matters if it is nearer to the axis than to what is there already

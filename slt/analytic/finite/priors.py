@@ -28,7 +28,12 @@ class Gaussian:
     @property
     def high(self) -> float:
         """Right end of that range."""
-        return -self.low
+        return 20 / sqrt(self.precision)
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Where the density jumps."""
+        return ()
 
     @property
     def unit(self) -> float:
@@ -51,6 +56,29 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
+class HalfGaussian(Gaussian):
+    """The law of |w| under N(0, 1/precision); closed forms for even functions of w are the same for both."""
+
+    @property
+    def low(self) -> float:
+        """Left end."""
+        return 0.0
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Where the density jumps."""
+        return (0.0,)
+
+    def density(self, w: Array) -> Array:
+        """The density at w >= 0."""
+        return 2 * super().density(w)
+
+    def mass(self, start: Array, length: Array) -> Array:
+        """The mass of [start, start + length], an interval of w >= 0."""
+        return 2 * super().mass(start, length)
+
+
+@dataclass(frozen=True)
 class Uniform:
     """Uniform on [low, high]."""
 
@@ -61,6 +89,11 @@ class Uniform:
     def unit(self) -> float:
         """The scale on which the density changes: none but the whole."""
         return self.high - self.low
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """Where the density jumps."""
+        return (self.low, self.high)
 
     def density(self, w: Array) -> Array:
         """The density at w."""

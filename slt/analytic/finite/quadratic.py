@@ -1,7 +1,7 @@
 """Sums of squares: closed forms under a Gaussian, and the law of K by inverting its Laplace transform."""
 
 from dataclasses import dataclass
-from math import lgamma, log, pi
+from math import lgamma, log, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -61,8 +61,9 @@ class Quadratic:
             return _ellipsoid(boxes, eps)
         if not boxes or len(boxes) > 2:
             return None
-        terms = {(2, 0): boxes[0][0] / 2} | ({(0, 2): boxes[1][0] / 2} if len(boxes) > 1 else {})
-        return polynomial(terms, len(boxes)).log_volume(eps, tuple(p for _, p in boxes))
+        if len(boxes) == 2:
+            return _disc(boxes, eps)
+        return polynomial({(2,): boxes[0][0] / 2}).log_volume(eps, (boxes[0][1],))
 
 
 def _precisions(priors: Priors) -> Array | None:
@@ -84,6 +85,24 @@ def _ellipsoid(boxes: list[tuple[float, Uniform]], eps: Array) -> LogVolume:
     ball = d / 2 * log(2 * pi) - lgamma(d / 2 + 1)
     value = d / 2 * np.log(eps) + ball - sum(log(h) / 2 + log(p.high - p.low) for h, p in boxes)
     return LogVolume(value, 8 * _EPS * (1 + np.abs(value)))
+
+
+def _disc(boxes: list[tuple[float, Uniform]], eps: Array) -> LogVolume:
+    """The area of a disc about 0 inside a rectangle, over that of the rectangle: a signed sum over its corners."""
+    (left, right), (low, high) = ((p.low * sqrt(h / 2), p.high * sqrt(h / 2)) for h, p in boxes)
+    corners = ((right, high, 1), (left, high, -1), (right, low, -1), (left, low, 1))
+    parts = [sign * np.sign(x) * np.sign(y) * _quarter(abs(x), abs(y), np.sqrt(eps)) for x, y, sign in corners]
+    area, whole = np.sum(parts, axis=0), (right - left) * (high - low)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return LogVolume(np.log(np.maximum(area, 0) / whole), 1e-14 * np.sum(np.abs(parts), axis=0) / area)
+
+
+def _quarter(x: float, y: float, radius: Array) -> Array:
+    """The area of the disc where 0 < u < x and 0 < v < y."""
+    a, b = np.minimum(x, radius), np.minimum(y, radius)
+    over = np.sqrt(np.maximum(radius**2 - a**2, 0)), np.sqrt(np.maximum(radius**2 - b**2, 0))
+    round_corner = (a * over[0] + b * over[1] + radius**2 * (np.arcsin(a / radius) - np.arccos(b / radius))) / 2
+    return np.where(a**2 + b**2 <= radius**2, a * b, round_corner)
 
 
 def _inverted(a: Array, eps: Array) -> LogVolume:
