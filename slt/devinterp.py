@@ -96,6 +96,8 @@ def from_devinterp(**arguments: Any) -> Translation:
     notes: list[str] = []
     method = _method(given.pop("sampling_method", "sgld"))
     accumulated = _whole(given, ("grad_accum_steps", "gradient_accumulation_steps"), 1)
+    if accumulated > 1 and not second:
+        notes.append("version 1 counts the batches that it accumulates as steps; here a step takes all of them")
     posterior = _posterior(given, accumulated, 32 if second else None, notes)
     sample = {
         "chains": _whole(given, ("num_chains",), 4 if second else 10),

@@ -105,6 +105,15 @@ def test_each_name_has_its_counterpart(given: dict[str, Any], where: str, name: 
     assert getattr(slt.from_devinterp(**given), where)[name] == value
 
 
+def test_steps_of_accumulated_batches_are_counted_otherwise() -> None:
+    def said(**given: Any) -> bool:
+        return any("as steps" in note for note in slt.from_devinterp(**given).notes)
+
+    assert said(grad_accum_steps=2)
+    assert not said()
+    assert not said(gradient_accumulation_steps=2, n_beta=NBETA)
+
+
 def test_masks_choose_what_moves() -> None:
     mask = torch.tensor([[1.0, 0.0]])
     found = slt.from_devinterp(optimize_over_per_model_param={"a": mask, "b": None})

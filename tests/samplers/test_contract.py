@@ -11,6 +11,8 @@ from torch import Tensor
 import slt
 from slt._tree import per_chain
 from slt.errors import ContractError, SettingsError
+from slt.posterior import Posterior
+from slt.problem.evaluate import Evaluation
 from slt.samplers import Sampler, hmc, mala, sgld, sgnht
 from slt.testing import CHECKS, Check, Report, Well, check_sampler, langevin_law, require_caught, runs
 
@@ -43,6 +45,7 @@ class Stated(NamedTuple):
     settings: dict[str, Any]
 
 
+ADAPTIVE = slt.RMSprop(decay=0.9, epsilon=0.01, adaptive=True)
 SHIPPED: dict[str, Stated] = {
     "SGLD": Stated(slt.SGLD(), {"law": langevin}),
     "SGLD by a fixed step": Stated(slt.SGLD(step_size=2e-3), {"law": langevin}),
@@ -52,14 +55,19 @@ SHIPPED: dict[str, Stated] = {
     "SGLD with RMSprop": Stated(
         slt.SGLD(step_size=3e-4, preconditioner=slt.RMSprop(decay=0.9, epsilon=0.1)), {"law": langevin}
     ),
+    "SGLD with adaptive RMSprop": Stated(slt.SGLD(step_size=3e-4, preconditioner=ADAPTIVE), {}),
     "SGNHT": Stated(slt.SGNHT(), {"law": unbiased}),
+    "SGNHT with a control variate": Stated(slt.SGNHT(step_size=0.01, control_variate=True), {"law": unbiased}),
+    "SGNHT with a learned diagonal": Stated(slt.SGNHT(preconditioner="diagonal"), {"law": unbiased}),
     "MALA": Stated(slt.MALA(), {"order": 1.5}),
+    "MALA with a learned diagonal": Stated(slt.MALA(preconditioner="diagonal"), {"order": 1.5}),
     "HMC": Stated(slt.HMC(), {"order": 2}),
     "HMC of few leapfrogs": Stated(slt.HMC(leapfrogs=3), {"order": 2}),
     "HMC with a diagonal mass": Stated(slt.HMC(leapfrogs=4, mass="diagonal"), {"order": 2}),
     "HMC with a low-rank mass": Stated(slt.HMC(leapfrogs=4, mass="low_rank"), {"order": 2}),
 }
 # Each algorithm is checked whole with every change; its options, and laws that `test_laws` tests too, when asked for.
+LAWLESS = "SGLD with adaptive RMSprop"  # its metric depends on w, and the drift that this calls for is left out
 PROMISED = ("SGLD by a fixed step", "SGNHT", "MALA", "HMC of few leapfrogs")
 LAWFUL = ("SGLD by a fixed step", "MALA")
 
@@ -73,12 +81,7 @@ def test_a_shipped_sampler_keeps_its_promises(name: str) -> None:
     check_sampler(SHIPPED[name].sampler, only=PROMISES).require()
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_sampler_leaves_alone_what_does_not_move(name: str) -> None:
-    check_sampler(SHIPPED[name].sampler, only=["frozen"]).require()
-
-
-@pytest.mark.parametrize("name", slow(SHIPPED, LAWFUL))
+@pytest.mark.parametrize("name", slow(SHIPPED.keys() - {LAWLESS}, LAWFUL))
 def test_a_shipped_sampler_has_its_law(name: str) -> None:
     sampler, settings = SHIPPED[name]
     check_sampler(sampler, only=LAWS, **settings).require()
@@ -92,9 +95,23 @@ def test_without_a_stated_law_the_bias_must_vanish(sampler: Sampler) -> None:
 
 @pytest.mark.exact
 def test_a_bias_that_no_small_step_removes_is_caught() -> None:
-    """Adaptive RMSprop leaves out the drift that a metric depending on w calls for."""
-    sampler = slt.SGLD(step_size=1e-4, preconditioner=slt.RMSprop(decay=0.9, epsilon=0.01, adaptive=True))
-    require_caught(sampler, ["energy"])
+    require_caught(slt.SGLD(step_size=1e-4, preconditioner=ADAPTIVE), ["energy"])
+
+
+# A sampler that names parameters does not fit every target of the suite.
+
+METRIC = {"0.weight": torch.rand(4, 3, generator=torch.Generator().manual_seed(1)) + 0.5, "2.bias": 0.5}
+NAMED: dict[str, Sampler] = {
+    "SGLD": slt.SGLD(step_size=1e-3, preconditioner=slt.Diagonal(METRIC)),
+    "SGNHT": slt.SGNHT(step_size=0.02, diffusion=1.0, preconditioner=slt.Diagonal(METRIC)),
+    "MALA": slt.MALA(step_size=1e-3, preconditioner=slt.Diagonal(METRIC)),
+    "HMC": slt.HMC(step_size=0.05, leapfrogs=2, mass=slt.Diagonal(METRIC)),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_an_own_diagonal_leaves_alone_what_does_not_move(name: str) -> None:
+    check_sampler(NAMED[name], only=["frozen"]).require()
 
 
 # --- mutants of the shipped code -----------------------------------------------------------------------------
@@ -116,6 +133,23 @@ def lopsided(w, shared, metric, step_size, random, t) -> None:
         leaf.addcmul_((per_chain(step_size, leaf) * metric[name]).sqrt(), shared[name])
 
 
+def unscaled(w, spent, metric, step_size, random, t) -> None:
+    """The metric is in the drift alone."""
+    for name, leaf in w.items():
+        leaf.addcmul_(per_chain(step_size, leaf).sqrt(), random.normal(t, name))
+
+
+def uncontrolled(posterior, w, rows):
+    """The noise at w* is added, not taken away."""
+    here, without = posterior.evaluate(w, rows), controlled(posterior, w, rows)
+    return Evaluation(here.excess, {name: 2 * g - without.grad[name] for name, g in here.grad.items()})
+
+
+def undirected(mass, w, random, t):
+    """The momentum does not know of the stiff directions."""
+    return {name: random.normal(t, name) / mass.diagonal[name].sqrt() for name in w}
+
+
 def heavier(mass, w, random, t):
     return {name: 1.05 * random.normal(t, name) / mass.diagonal[name].sqrt() for name in w}
 
@@ -132,6 +166,7 @@ def forward_only(noise, force, end_force, metric, step_size):
     return noise
 
 
+controlled = Posterior.controlled
 kick, heat, propose, reverse_noise = sgnht.kick, sgnht.heat, mala.propose, mala.reverse_noise
 
 
@@ -157,7 +192,14 @@ CAUGHT: dict[str, Mutant] = {
     "SGLD noise x 1.05": Mutant(sgld, "diffuse", noisier, SHIPPED["SGLD by a fixed step"], ["energy"]),
     "SGLD drift x 1.1": Mutant(sgld, "drift", steeper, SHIPPED["SGLD by a fixed step"], ["energy"]),
     "noise not averaged": Mutant(sgld, "diffuse_twice", lopsided, SHIPPED["SGLD of second order"], ["energy"]),
+    "RMSprop noise without its metric": Mutant(sgld, "diffuse", unscaled, SHIPPED["SGLD with RMSprop"], ["energy"]),
+    "control variate of the wrong sign": Mutant(
+        Posterior, "controlled", uncontrolled, SHIPPED["SGLD with a control variate"], ["energy"]
+    ),
     "HMC momentum x 1.05": Mutant(hmc.Mass, "draw", heavier, SHIPPED["HMC of few leapfrogs"], ["energy", "virial"]),
+    "HMC momentum without its directions": Mutant(
+        hmc.Mass, "draw", undirected, SHIPPED["HMC with a low-rank mass"], ["energy"]
+    ),
     "HMC without Metropolis": Mutant(
         hmc, "acceptance_probability", always, Stated(slt.HMC(step_size=0.07, jitter=(0, 0)), {}), ["energy"]
     ),
