@@ -11,7 +11,7 @@ from slt._noise import Random
 from slt._tree import Params, inner, per_chain
 from slt.errors import SettingsError
 from slt.posterior import Posterior
-from slt.samplers._adaptation import Curvature, mean_over
+from slt.samplers._adaptation import Curvature, localizer_frequency, mean_over
 from slt.samplers.preconditioning import Diagonal, Learning, check_preconditioner, start_metric
 from slt.samplers.protocol import AUTO, Auto, Info
 from slt.samplers.sgld import force_on, start_curvature
@@ -27,6 +27,7 @@ class State(NamedTuple):
     momentum: Params
     """In units of the square root of the metric: standard normal at the right temperature."""
     friction: Tensor
+    """xi / A: it keeps its meaning where warmup changes A."""
 
 
 class Tuning(NamedTuple):
@@ -48,7 +49,7 @@ class Adaptation(NamedTuple):
     """What warmup has seen."""
 
     curvature: Curvature | None
-    """None where the step size is given."""
+    """None where there is nothing to find from it."""
     learning: Learning | None
     """None where the metric is given."""
 
@@ -112,13 +113,12 @@ class SGNHT:
         if isinstance(self.step_size, Auto) or isinstance(self.diffusion, Auto):
             curvature = start_curvature(posterior, metric or posterior.metric, w, nbeta, random)
         if curvature is not None and isinstance(self.diffusion, Auto):
-            frequency = curvature.largest.sqrt()
-            diffusion = torch.maximum(torch.full_like(nbeta, _localizer_frequency(posterior)), 0.1 * frequency)
+            diffusion = friction_at_rest(posterior, metric or posterior.metric, curvature.largest)
         if curvature is not None and isinstance(self.step_size, Auto):
             step_size = _FRACTION / curvature.largest.sqrt()
-        else:
+        elif learning is None or not isinstance(self.diffusion, Auto):
             curvature = None
-        state = State(w, {name: torch.zeros_like(leaf) for name, leaf in w.items()}, diffusion.clone())
+        state = State(w, {name: torch.zeros_like(leaf) for name, leaf in w.items()}, torch.ones_like(nbeta))
         tuning = Tuning(step_size, diffusion)
         adaptation = None if curvature is None and learning is None else Adaptation(curvature, learning)
         return state, tuning if metric is None else MetricTuning(step_size, diffusion, metric), adaptation
@@ -141,9 +141,9 @@ class SGNHT:
         metric = _metric(posterior, tuning)
         kick(momentum, force, metric, tuning.step_size)
         glide(w, momentum, metric, tuning.step_size / 2)
-        pace = tuning.diffusion.square() * tuning.step_size / 2
+        pace = tuning.diffusion * tuning.step_size / 2
         friction = friction + pace * heat(momentum, posterior.dimension)
-        cool(momentum, friction, tuning, random, t)
+        cool(momentum, tuning.diffusion * friction, tuning, random, t)
         friction = friction + pace * heat(momentum, posterior.dimension)
         glide(w, momentum, metric, tuning.step_size / 2)
         return State(w, momentum, friction), info
@@ -167,8 +167,12 @@ class SGNHT:
             if t % _PROBE_EVERY == 0:
                 force = force_on(posterior, nbeta, random.rows(t))
                 curvature = curvature.update(force, state.w, _metric(posterior, tuning), tuning.step_size)
-            allowed = _FRACTION / curvature.largest.sqrt()
-            tuning = tuning._replace(step_size=torch.minimum(tuning.step_size, allowed))
+                if isinstance(self.diffusion, Auto) and isinstance(tuning, MetricTuning):  # its frequencies are others
+                    found = friction_at_rest(posterior, tuning.metric, curvature.largest)
+                    tuning = tuning._replace(diffusion=found)
+            if isinstance(self.step_size, Auto):
+                allowed = _FRACTION / curvature.largest.sqrt()
+                tuning = tuning._replace(step_size=torch.minimum(tuning.step_size, allowed))
         return Adaptation(curvature, learning), tuning
 
     def pool(
@@ -179,7 +183,7 @@ class SGNHT:
         living = alive if curvature is None else alive & (curvature.largest > 0)
         if not bool(living.any()):
             return adaptation, tuning
-        if curvature is not None:
+        if curvature is not None and isinstance(self.step_size, Auto):
             step_size = _FRACTION / curvature.largest[living].max().sqrt()
             tuning = tuning._replace(step_size=step_size.expand_as(tuning.step_size).clone())
         tuning = tuning._replace(diffusion=mean_over(tuning.diffusion, living))
@@ -188,7 +192,8 @@ class SGNHT:
             tuning = tuning._replace(metric=metric)
             if ratio is not None and curvature is not None:
                 curvature = curvature._replace(largest=torch.zeros_like(curvature.largest))
-                tuning = tuning._replace(step_size=tuning.step_size / ratio.clamp(min=1.0).sqrt())
+                if isinstance(self.step_size, Auto):
+                    tuning = tuning._replace(step_size=tuning.step_size / ratio.clamp(min=1.0).sqrt())
         return Adaptation(curvature, learning), tuning
 
 
@@ -222,12 +227,10 @@ def cool(momentum: Params, friction: Tensor, tuning: Tuning | MetricTuning, rand
         p.mul_(per_chain(torch.exp(-friction * h), p)).addcmul_(per_chain(spread, p), random.normal(t, name))
 
 
+def friction_at_rest(posterior: Posterior, metric: Params, largest: Tensor) -> Tensor:
+    """Return A, (chains,): the frequency of the localizer in this metric, and a tenth of the largest one at least."""
+    return torch.maximum(torch.full_like(largest, localizer_frequency(posterior, metric)), 0.1 * largest.sqrt())
+
+
 def _metric(posterior: Posterior, tuning: Tuning | MetricTuning) -> Params:
     return tuning.metric if isinstance(tuning, MetricTuning) else posterior.metric
-
-
-def _localizer_frequency(posterior: Posterior) -> float:
-    """Return the square root of the localizer's mean curvature in its own unit."""
-    pulls = [float((gamma * posterior.metric[name]).double().mean()) for name, gamma in posterior.precision.items()]
-    sizes = [sum(posterior.evaluator.leaves[name]) for name in posterior.precision]
-    return math.sqrt(sum(p * k for p, k in zip(pulls, sizes, strict=True)) / sum(sizes))
