@@ -27,6 +27,7 @@ class State(NamedTuple):
     momentum: Params
     """In units of the square root of the metric: standard normal at the right temperature."""
     friction: Tensor
+    """xi / A: it keeps its meaning where warmup changes A."""
 
 
 class Tuning(NamedTuple):
@@ -48,7 +49,7 @@ class Adaptation(NamedTuple):
     """What warmup has seen."""
 
     curvature: Curvature | None
-    """None where the step size is given."""
+    """None where there is nothing to find from it."""
     learning: Learning | None
     """None where the metric is given."""
 
@@ -112,13 +113,12 @@ class SGNHT:
         if isinstance(self.step_size, Auto) or isinstance(self.diffusion, Auto):
             curvature = start_curvature(posterior, metric or posterior.metric, w, nbeta, random)
         if curvature is not None and isinstance(self.diffusion, Auto):
-            least = torch.full_like(nbeta, localizer_frequency(posterior, posterior.metric))
-            diffusion = torch.maximum(least, 0.1 * curvature.largest.sqrt())
+            diffusion = friction_at_rest(posterior, metric or posterior.metric, curvature.largest)
         if curvature is not None and isinstance(self.step_size, Auto):
             step_size = _FRACTION / curvature.largest.sqrt()
-        else:
+        elif learning is None or not isinstance(self.diffusion, Auto):
             curvature = None
-        state = State(w, {name: torch.zeros_like(leaf) for name, leaf in w.items()}, diffusion.clone())
+        state = State(w, {name: torch.zeros_like(leaf) for name, leaf in w.items()}, torch.ones_like(nbeta))
         tuning = Tuning(step_size, diffusion)
         adaptation = None if curvature is None and learning is None else Adaptation(curvature, learning)
         return state, tuning if metric is None else MetricTuning(step_size, diffusion, metric), adaptation
@@ -141,9 +141,9 @@ class SGNHT:
         metric = _metric(posterior, tuning)
         kick(momentum, force, metric, tuning.step_size)
         glide(w, momentum, metric, tuning.step_size / 2)
-        pace = tuning.diffusion.square() * tuning.step_size / 2
+        pace = tuning.diffusion * tuning.step_size / 2
         friction = friction + pace * heat(momentum, posterior.dimension)
-        cool(momentum, friction, tuning, random, t)
+        cool(momentum, tuning.diffusion * friction, tuning, random, t)
         friction = friction + pace * heat(momentum, posterior.dimension)
         glide(w, momentum, metric, tuning.step_size / 2)
         return State(w, momentum, friction), info
@@ -167,8 +167,12 @@ class SGNHT:
             if t % _PROBE_EVERY == 0:
                 force = force_on(posterior, nbeta, random.rows(t))
                 curvature = curvature.update(force, state.w, _metric(posterior, tuning), tuning.step_size)
-            allowed = _FRACTION / curvature.largest.sqrt()
-            tuning = tuning._replace(step_size=torch.minimum(tuning.step_size, allowed))
+                if isinstance(self.diffusion, Auto) and isinstance(tuning, MetricTuning):  # its frequencies are others
+                    found = friction_at_rest(posterior, tuning.metric, curvature.largest)
+                    tuning = tuning._replace(diffusion=found)
+            if isinstance(self.step_size, Auto):
+                allowed = _FRACTION / curvature.largest.sqrt()
+                tuning = tuning._replace(step_size=torch.minimum(tuning.step_size, allowed))
         return Adaptation(curvature, learning), tuning
 
     def pool(
@@ -179,7 +183,7 @@ class SGNHT:
         living = alive if curvature is None else alive & (curvature.largest > 0)
         if not bool(living.any()):
             return adaptation, tuning
-        if curvature is not None:
+        if curvature is not None and isinstance(self.step_size, Auto):
             step_size = _FRACTION / curvature.largest[living].max().sqrt()
             tuning = tuning._replace(step_size=step_size.expand_as(tuning.step_size).clone())
         tuning = tuning._replace(diffusion=mean_over(tuning.diffusion, living))
@@ -188,7 +192,8 @@ class SGNHT:
             tuning = tuning._replace(metric=metric)
             if ratio is not None and curvature is not None:
                 curvature = curvature._replace(largest=torch.zeros_like(curvature.largest))
-                tuning = tuning._replace(step_size=tuning.step_size / ratio.clamp(min=1.0).sqrt())
+                if isinstance(self.step_size, Auto):
+                    tuning = tuning._replace(step_size=tuning.step_size / ratio.clamp(min=1.0).sqrt())
         return Adaptation(curvature, learning), tuning
 
 
@@ -220,6 +225,11 @@ def cool(momentum: Params, friction: Tensor, tuning: Tuning | MetricTuning, rand
     spread = (2 * tuning.diffusion * h * share).sqrt()
     for name, p in momentum.items():
         p.mul_(per_chain(torch.exp(-friction * h), p)).addcmul_(per_chain(spread, p), random.normal(t, name))
+
+
+def friction_at_rest(posterior: Posterior, metric: Params, largest: Tensor) -> Tensor:
+    """Return A, (chains,): the frequency of the localizer in this metric, and a tenth of the largest one at least."""
+    return torch.maximum(torch.full_like(largest, localizer_frequency(posterior, metric)), 0.1 * largest.sqrt())
 
 
 def _metric(posterior: Posterior, tuning: Tuning | MetricTuning) -> Params:
