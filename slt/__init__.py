@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from slt import analytic as analytic
     from slt import degeneracy as degeneracy
+    from slt import diagnostics as diagnostics
     from slt import errors as errors
     from slt import observables as observables
     from slt import plots as plots
+    from slt import testing as testing
     from slt import toys as toys
     from slt.analytic import RLCT as RLCT
     from slt.api import estimate_llc as estimate_llc
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from slt.degeneracy import FunctionalDimension as FunctionalDimension
     from slt.degeneracy import explain as explain
     from slt.degeneracy import functional_dimension as functional_dimension
+    from slt.devinterp import from_devinterp as from_devinterp
     from slt.estimators import Estimate as Estimate
     from slt.estimators import llc as llc
     from slt.posterior import LocalPosterior as LocalPosterior
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     __version__: str
 
 else:
-    _MODULES = ("analytic", "degeneracy", "errors", "observables", "plots", "toys")
+    _MODULES = ("analytic", "degeneracy", "diagnostics", "errors", "observables", "plots", "testing", "toys")
     _NAMES = {
         "AUTO": "slt.samplers",
         "Diagonal": "slt.samplers",
@@ -61,6 +64,7 @@ else:
         "explain": "slt.degeneracy",
         "forecast": "slt.running",
         "functional_dimension": "slt.degeneracy",
+        "from_devinterp": "slt.devinterp",
         "gaussian_loss": "slt.problem",
         "llc": "slt.estimators",
         "sample": "slt.running",

@@ -88,8 +88,10 @@ def estimate_llc(
     >>> bool(abs(estimate.value - 2.0) < 0.3), toy.exact.value
     (True, Fraction(2, 1))
     """
-    if not is_number(target_relative_error) or not 0 < target_relative_error < math.inf:
-        raise SettingsError(f"target_relative_error must be positive, got {target_relative_error!r}.")
+    if not is_number(target_relative_error) or not 0 < target_relative_error < 1:
+        raise SettingsError(
+            f"target_relative_error must be a share between 0 and 1, such as 0.02, got {target_relative_error!r}."
+        )
     if not (isinstance(sampler, str) and sampler == "auto"):
         require_sampler(sampler)
     count = _CHAINS if chains is None else require_integer("chains", chains, 1)

@@ -15,7 +15,8 @@
     |-- ResumeError                      a folder holds another run, or one that cannot be read
     |-- SaveError                        the run could not be saved; carries what was drawn
     |-- NoDrawsError                     there is no draw of a living chain to estimate from; carries the trace
-    `-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
+    |-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
+    `-- ContractError (AssertionError)   a sampler failed a check, or a broken one passed; carries the report
     KeyboardInterrupt
     `-- Interrupted                      Ctrl-C during sampling; carries what was drawn
 """
@@ -91,6 +92,19 @@ class UnreliableEstimateError(SltError):
         """Keep the estimate beside the message."""
         super().__init__(message)
         self.estimate = estimate
+
+
+class ContractError(SltError, AssertionError):
+    """A sampler does what no sampler may do, or a deliberately broken one was not caught.
+
+    Attributes:
+        report: What was checked, whole.
+    """
+
+    def __init__(self, message: str, report: Any) -> None:
+        """Keep the report beside the message."""
+        super().__init__(message)
+        self.report = report
 
 
 class Interrupted(KeyboardInterrupt):

@@ -206,7 +206,7 @@ class Trace:
         """
         path = Path(path)
         if (path / TRACE_FILE).is_file():
-            return cls._with_observables(cls.load(path / TRACE_FILE), path / "observables")
+            return cls.load(path / TRACE_FILE).with_observables(path / "observables")
         _refuse_other_files(path)
         try:
             with xr.open_datatree(path, engine="h5netcdf") as tree:
@@ -224,24 +224,34 @@ class Trace:
             raise TraceFileError(f"{path} lacks the groups {sorted(missing)}. {_WRITTEN_BY_SAVE}")
         return cls(xr.DataTree.from_dict(nodes))
 
-    @classmethod
-    def _with_observables(cls, trace: "Trace", folder: Path) -> "Trace":
+    def with_observables(self, folder: Path) -> "Trace":
+        """Return the same draws with the observables that a saved run keeps beside them, read as they are asked for.
+
+        Args:
+            folder: Of one ``.npy`` file an observable, draws first.
+
+        Returns:
+            The trace; this one where the folder holds none.
+
+        Raises:
+            TraceFileError: If a file holds fewer draws than the trace.
+        """
         # draw first on the disk, because draws are appended; the swapped view costs nothing
         arrays = {
-            file.stem: np.load(file, mmap_mode="r")[: trace.draws].swapaxes(0, 1)
+            file.stem: np.load(file, mmap_mode="r")[: self.draws].swapaxes(0, 1)
             for file in sorted(folder.glob("*.npy"))
         }
         if not arrays:
-            return trace
-        shape = (trace.chains, trace.draws)
+            return self
+        shape = (self.chains, self.draws)
         short = [name for name, array in arrays.items() if array.shape[:2] != shape]
         if short:
             raise TraceFileError(
                 f"{folder}: {short} hold fewer draws than the trace beside them; sample again to resume."
             )
-        tree = trace._tree.copy()
+        tree = self._tree.copy()
         tree["observables"] = xr.DataTree(_per_draw("observables", arrays, shape, copy=False))
-        return cls(tree)
+        return Trace(tree)
 
     def __repr__(self) -> str:
         """Say what is inside, a group a line."""

@@ -147,13 +147,14 @@ def test_the_run_can_be_repeated_by_hand() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"target_relative_error": 0.0}, "target_relative_error must be positive"),
-        ({"target_relative_error": math.nan}, "target_relative_error must be positive"),
+        ({"target_relative_error": 0.0}, "target_relative_error must be a share"),
+        ({"target_relative_error": 2.0}, "a share between 0 and 1, such as 0.02, got 2.0"),
+        ({"target_relative_error": math.nan}, "target_relative_error must be a share"),
         ({"budget": -1.0}, "budget must be positive"),
         ({"budget": math.nan}, "budget must be positive"),
         ({"budget": "60"}, r"budget must be positive seconds, as a number, or slt\.Gradients\(n\), got '60'"),
         ({"budget": True}, "budget must be positive seconds"),
-        ({"target_relative_error": "0.02"}, "target_relative_error must be positive, got '0.02'"),
+        ({"target_relative_error": "0.02"}, "a share between 0 and 1, such as 0.02, got '0.02'"),
         ({"chains": 0}, "chains must be an integer of at least 1"),
         ({"chains": 2.0}, r"chains must be an integer of at least 1, got 2\.0"),
         ({"seed": 0.5}, r"seed must be an integer, got 0\.5"),

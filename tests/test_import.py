@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 NAMES = {
     *("AUTO", "Diagonal", "Estimate", "Explanation", "Forecast", "FunctionalDimension", "Gradients", "HMC"),
     *("LocalPosterior", "MALA", "RLCT", "RMSprop", "SGLD", "SGNHT", "Trace"),
-    *("analytic", "degeneracy", "errors", "observables", "plots", "toys"),
-    *("estimate_llc", "explain", "forecast", "functional_dimension", "gaussian_loss", "llc", "sample", "sweep"),
+    *("analytic", "degeneracy", "diagnostics", "errors", "observables", "plots", "testing", "toys"),
+    *("estimate_llc", "explain", "forecast", "from_devinterp", "functional_dimension", "gaussian_loss", "llc"),
+    *("sample", "sweep"),
 }
 
 

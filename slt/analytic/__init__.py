@@ -21,6 +21,7 @@ from slt.analytic.minors import determinantal
 from slt.analytic.mixtures import binomial_mixture, gaussian_mixture, poisson_mixture
 from slt.analytic.newton_polyhedra import newton
 from slt.analytic.normal_crossings import normal_crossing
+from slt.analytic.plane_curves import plane_curve
 from slt.analytic.quadratic_networks import quadratic_network
 from slt.analytic.quadratics import minimally_singular, quadratic, regular
 from slt.analytic.reduced_rank import reduced_rank_regression
@@ -53,6 +54,7 @@ __all__ = [
     "newton",
     "nmf",
     "normal_crossing",
+    "plane_curve",
     "poisson_mixture",
     "quadratic",
     "quadratic_network",

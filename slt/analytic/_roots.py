@@ -1,9 +1,12 @@
 """Real roots of a polynomial in one variable, counted exactly by Sturm's theorem."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 
-Coefficients = list[Fraction]
+from slt.analytic._integers import sturm, whole
+
+Coefficients = Sequence[int | Fraction]
 """By rising powers, the last one not 0."""
 
 
@@ -25,7 +28,7 @@ def real_roots(p: Coefficients, *, positive_only: bool = False) -> tuple[int, in
     >>> real_roots([Fraction(1), Fraction(1), Fraction(1)])
     (0, 0)
     """
-    chain = _sturm(p)
+    chain = sturm(whole(p))
     at_infinity = [q[-1] for q in chain]
     start = [q[0] if positive_only else q[-1] * (-1) ** (len(q) - 1) for q in chain]
     here = _changes(start) - _changes(at_infinity)
@@ -35,31 +38,25 @@ def real_roots(p: Coefficients, *, positive_only: bool = False) -> tuple[int, in
     return here, here - real_roots(chain[-1], positive_only=positive_only)[1]
 
 
-def _sturm(p: Coefficients) -> list[Coefficients]:
-    chain = [p]
-    rest = _derivative(p)
-    while rest:
-        chain.append(rest)
-        rest = [-x for x in _remainder(chain[-2], chain[-1])]
-    return chain
+def roots_between(p: Coefficients, low: Fraction, high: Fraction) -> int:
+    """Count the real t with low < t < high and p(t) = 0, each once.
+
+    Args:
+        p: The coefficients by rising powers, the last one not 0.
+        low: No root.
+        high: No root, and above `low`.
+
+    Returns:
+        How many there are.
+
+    >>> roots_between([Fraction(-2), Fraction(0), Fraction(1)], Fraction(0), Fraction(2))
+    1
+    """
+    chain = sturm(whole(p))
+    at_low, at_high = ([sum((c * t**i for i, c in enumerate(q)), Fraction(0)) for q in chain] for t in (low, high))
+    return _changes(at_low) - _changes(at_high)
 
 
-def _derivative(p: Coefficients) -> Coefficients:
-    return [i * c for i, c in enumerate(p)][1:]
-
-
-def _remainder(p: Coefficients, q: Coefficients) -> Coefficients:
-    """P modulo q, without leading zeros; empty if it is 0."""
-    rest = list(p)
-    while len(rest) >= len(q):
-        factor = rest[-1] / q[-1]
-        shift = len(rest) - len(q)
-        rest = [x - factor * q[i - shift] if i >= shift else x for i, x in enumerate(rest)][:-1]
-    while rest and rest[-1] == 0:
-        rest.pop()
-    return rest
-
-
-def _changes(values: list[Fraction]) -> int:
+def _changes(values: Sequence[int | Fraction]) -> int:
     signs = [x > 0 for x in values if x]
     return sum(a != b for a, b in pairwise(signs))

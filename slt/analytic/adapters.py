@@ -40,4 +40,5 @@ def lora(inputs: int, outputs: int, adapter: int, rank: int = 0) -> Entry:
         prior=found.prior,
         source=found.source,
         conditions="inputs of full rank, all other weights frozen",
+        law=found.law,
     )

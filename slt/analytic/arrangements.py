@@ -6,6 +6,8 @@ from fractions import Fraction
 from slt.analytic._exact import rank, reduced
 from slt.analytic.checks import integers, rational
 from slt.analytic.entry import Entry
+from slt.analytic.finite.law import Law
+from slt.analytic.finite.polynomials import polynomial
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
@@ -48,7 +50,29 @@ def hyperplane_arrangement(forms: Sequence[Sequence[int]], exponents: Sequence[i
         prior="positive and continuous at 0",
         source="Kosta & Windisch (2024), arXiv:2411.13392",
         conditions="all hyperplanes pass through 0",
+        law=_law(rows, k),
     )
+
+
+def _law(rows: list[list[int | Fraction]], exponents: Sequence[int]) -> Law | None:
+    """Of lines through 0 in the plane, with even powers: multiplied out it is a polynomial of two parameters."""
+    if any(k % 2 for k in exponents) or len(rows[0]) > 2:
+        return None
+    d = len(rows[0])
+    terms: dict[tuple[int, ...], Fraction] = {(0,) * d: Fraction(1)}
+    for form, k in zip(rows, exponents, strict=True):
+        for _ in range(k):
+            terms = _times(terms, form)
+    return polynomial(terms)
+
+
+def _times(terms: dict[tuple[int, ...], Fraction], form: list[int | Fraction]) -> dict[tuple[int, ...], Fraction]:
+    out: dict[tuple[int, ...], Fraction] = {}
+    for alpha, c in terms.items():
+        for i, x in enumerate(form):
+            raised = (*alpha[:i], alpha[i] + 1, *alpha[i + 1 :])
+            out[raised] = out.get(raised, Fraction(0)) + c * x
+    return {alpha: c for alpha, c in out.items() if c}
 
 
 def _forms(forms: Sequence[Sequence[int]]) -> list[list[int | Fraction]]:

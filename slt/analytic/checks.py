@@ -1,9 +1,11 @@
 """Checks of the numbers that say which loss is meant; each error says what must hold and what was got."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from math import inf
 from numbers import Integral, Rational
+
+import numpy as np
 
 from slt.errors import InputError, SettingsError
 
@@ -74,3 +76,23 @@ def densities(given: object, length: int) -> tuple[Fraction, ...]:
 def plain(fractions: Iterable[Fraction]) -> tuple[int | Fraction, ...]:
     """Return whole fractions as ints, for printing."""
     return tuple(int(x) if x.denominator == 1 else x for x in fractions)
+
+
+def as_curvatures(curvatures: int | Sequence[float]) -> tuple[float, ...]:
+    """Return the curvatures h_i as a tuple of floats; an int d means d ones.
+
+    Raises:
+        InputError: If `curvatures` is neither an integer >= 1 nor a nonempty sequence of finite numbers >= 0.
+    """
+    if np.ndim(curvatures) == 0:
+        return (1.0,) * integer("curvatures, if not a sequence,", curvatures, 1)
+    try:
+        h = np.asarray(curvatures, dtype=np.float64)
+    except (TypeError, ValueError) as failure:
+        raise InputError(f"curvatures must be numbers, got {curvatures!r}.") from failure
+    if h.ndim != 1 or h.size == 0:
+        raise InputError(f"curvatures must be a nonempty sequence of numbers, got shape {h.shape}.")
+    if not (np.isfinite(h) & (h >= 0)).all():
+        bad = int(np.flatnonzero(~(np.isfinite(h) & (h >= 0)))[0])
+        raise InputError(f"curvatures must be finite and >= 0, got {h[bad]} at position {bad}.")
+    return tuple(h.tolist())

@@ -7,6 +7,12 @@ from operator import add, mul
 
 from slt.analytic.checks import integer, integers
 from slt.analytic.entry import Entry
+from slt.analytic.finite.compose import add as plus
+from slt.analytic.finite.compose import multiply as times
+from slt.analytic.finite.crossing import NormalCrossing
+from slt.analytic.finite.law import Law
+from slt.analytic.finite.placed import Placed
+from slt.analytic.finite.quadratic import Quadratic
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
@@ -45,7 +51,15 @@ def diagonal_linear(dimension: int, zeros: int = 0, layers: int = 2) -> Entry:
         prior="positive and continuous on the most degenerate zeros of K",
         source="elementary: sums and products of losses in separate parameters",
         conditions="none",
+        law=_crossings(d, depth) if z == d else None,
     )
+
+
+def _crossings(dimension: int, layers: int) -> Law:
+    """A sum of one crossing for each i, where the parameters are listed layer by layer."""
+    line: Law = NormalCrossing((2.0,) * layers, (0.0,) * layers) if layers > 1 else Quadratic((2.0,))
+    order = tuple(layer * dimension + i for i in range(dimension) for layer in range(layers))
+    return Placed(reduce(plus, [line] * dimension), order, dimension * layers)
 
 
 def rank_one_tensor(dimensions: Sequence[int]) -> Entry:
@@ -75,7 +89,13 @@ def rank_one_tensor(dimensions: Sequence[int]) -> Entry:
         prior="positive and continuous at 0",
         source="elementary: products of losses in separate parameters",
         conditions="none",
+        law=norms_law(*d),
     )
+
+
+def norms_law(*sizes: int) -> Law:
+    """The law of prod_i |v_i|^2, the entries of v_1 coming first."""
+    return reduce(times, (Quadratic((2.0,) * size) for size in sizes))
 
 
 def product_of_norms(*dimensions: int) -> RLCT:

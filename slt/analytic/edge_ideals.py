@@ -5,6 +5,8 @@ from fractions import Fraction
 
 from slt.analytic.checks import integers
 from slt.analytic.entry import Entry
+from slt.analytic.finite.law import Law
+from slt.analytic.finite.monomials import separable
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
@@ -47,7 +49,13 @@ def edge_ideal(edges: Sequence[Sequence[int]]) -> Entry:
         prior="positive and continuous at 0",
         source="Howald (2001), Multiplier ideals of monomial ideals; the linear program solved by matchings",
         conditions="none",
+        law=_law(pairs),
     )
+
+
+def _law(pairs: Sequence[tuple[int, int]]) -> Law | None:
+    vertices = 1 + max(max(pair) for pair in pairs)
+    return separable({tuple(2 * (i in pair) for i in range(vertices)): Fraction(1) for pair in pairs})
 
 
 def complete(vertices: int) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ from slt.analytic.minors import determinantal
 from slt.analytic.mixtures import binomial_mixture, gaussian_mixture, poisson_mixture
 from slt.analytic.newton_polyhedra import newton
 from slt.analytic.normal_crossings import normal_crossing
+from slt.analytic.plane_curves import plane_curve
 from slt.analytic.quadratic_networks import quadratic_network
 from slt.analytic.quadratics import minimally_singular, quadratic, regular
 from slt.analytic.reduced_rank import reduced_rank_regression
@@ -33,6 +34,7 @@ GROUPS: dict[str, tuple[Callable[..., Entry], ...]] = {
         quasi_homogeneous_squared,
         hyperplane_arrangement,
         newton,
+        plane_curve,
         edge_ideal,
         determinantal,
     ),

@@ -64,6 +64,11 @@ _INSTANCES: dict[str, tuple[dict[str, Any], ...]] = {
         dict(exponents=((2, 0), (1, 1), (0, 2)), coefficients=(1, -2, 1)),
         dict(exponents=((2, 0, 0), (1, 2, 0), (0, 4, 0), (0, 0, 2)), coefficients=(1, 2, 1, 1)),
     ),
+    "plane_curve": (
+        dict(polynomial="(x^2 + y^2)^2"), dict(polynomial="(x^2 - 2*y^2)^2"), dict(polynomial="(x - y^2)^2"),
+        dict(polynomial="(x^2 - y^3)^2"), dict(polynomial="(y - x^2)^2 + x^6"),
+        dict(polynomial="((y - x^2)^2 - x^5)^2"), dict(polynomial="(x + y)^2 + 2*x^4 + y^4"),
+    ),
     "edge_ideal": (
         dict(edges=((0, 1), (1, 2), (2, 3), (3, 0))), dict(edges=((0, 1), (1, 2), (2, 3), (3, 4), (4, 0))),
         dict(edges=tuple(complete(4))), dict(edges=tuple(complete(5))), dict(edges=((0, 1), (0, 2), (0, 3))),

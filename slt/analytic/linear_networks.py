@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from slt.analytic.checks import integer, integers
+from slt.analytic.diagonal_networks import norms_law
 from slt.analytic.entry import Entry
+from slt.analytic.finite.law import Law
 from slt.analytic.linear_networks_local import product_near
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError, NotAvailableError
@@ -84,7 +87,14 @@ def deep_linear(
         prior="positive and continuous " + ("on the most degenerate zeros of K" if ranks is None else "at w*"),
         source=_SOURCE,
         conditions="global, and local where every factor has the rank of T" if ranks is None else "none",
+        law=None if r or any(ranks or ()) or biases or softmax or input_rank is not None else _law(n),
     )
+
+
+def _law(widths: tuple[int, ...]) -> Law | None:
+    """For T = 0 and hidden layers of one unit: K is the product of all |W_l|^2, the entries of W_1 coming first."""
+    hidden_alone = all(width == 1 for width in widths[1:-1])
+    return norms_law(*(i * j for i, j in pairwise(widths))) if hidden_alone else None
 
 
 def _effective(n: tuple[int, ...], softmax: bool, input_rank: int | None) -> tuple[int, ...]:

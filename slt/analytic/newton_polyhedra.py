@@ -1,12 +1,15 @@
 """Newton polyhedra: the RLCT of a sum of monomials at 0, and a bound for a polynomial."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from slt.analytic._faces import positive_on_faces
 from slt.analytic._linear_program import lightest_weight
 from slt.analytic.checks import densities, integers, plain, rational
 from slt.analytic.entry import Entry
+from slt.analytic.finite.folded import Folded
+from slt.analytic.finite.law import Law
+from slt.analytic.finite.monomials import separable
 from slt.errors import InputError
 
 _SOURCE = (
@@ -69,7 +72,15 @@ def newton(
         source=_SOURCE,
         conditions="none" if exact else "K may vanish off the coordinate planes: its faces are not all positive",
         bound="exact" if exact else "upper",
+        law=None if any(h) else _law(polynomial or dict.fromkeys(alphas, Fraction(1)), given is None, bool(orthant)),
     )
+
+
+def _law(terms: Mapping[tuple[int, ...], Fraction], absolute: bool, orthant: bool) -> Law | None:
+    """The law of K, if it comes apart into pieces of two parameters."""
+    fold = orthant or (absolute and any(k % 2 for alpha in terms for k in alpha))
+    law = separable(terms, orthant=fold)
+    return Folded(law, cut=orthant) if fold and law is not None else law
 
 
 def _alphas(exponents: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:

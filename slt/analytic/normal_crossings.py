@@ -7,6 +7,7 @@ from operator import mul
 
 from slt.analytic.checks import densities, integers, plain
 from slt.analytic.entry import Entry
+from slt.analytic.finite.crossing import NormalCrossing
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
@@ -46,4 +47,5 @@ def normal_crossing(exponents: Sequence[int], prior_exponents: Sequence[int | Fr
         prior="prod_i |w_i|^(h_i) times a function positive and continuous at w* = 0",
         source="Watanabe (2009), Algebraic Geometry and Statistical Learning Theory",
         conditions="none",
+        law=NormalCrossing(k, tuple(float(x) for x in h)),
     )

@@ -3,27 +3,28 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-import numpy as np
-
-from slt.analytic.checks import integer
+from slt.analytic.checks import as_curvatures, integer
 from slt.analytic.entry import Entry
+from slt.analytic.finite.quadratic import Quadratic
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
 _SOURCE = "Laplace's method; Watanabe (2009), Algebraic Geometry and Statistical Learning Theory"
 
 
-def regular(dimension: int) -> Entry:
+def regular(dimension: int, *, curvatures: Sequence[float] | None = None) -> Entry:
     """A regular model: the Hessian of K at its isolated zero is positive definite, and the RLCT is d/2.
 
     Args:
         dimension: The number d of parameters, 0 or more.
+        curvatures: h_i > 0, shape (d,), of the K = 1/2 sum_i h_i w_i^2 that the answers at finite n are about;
+            None means all 1. The RLCT is that of every regular K.
 
     Returns:
         d/2 with multiplicity 1 (Laplace's method; Watanabe, 2009).
 
     Raises:
-        InputError: If `dimension` is not an integer >= 0.
+        InputError: If `dimension` is not an integer >= 0, or the curvatures are not d numbers > 0.
 
     >>> regular(3)
     Entry(value=3/2, multiplicity=1, family='regular model', dimension=3)
@@ -33,15 +34,16 @@ def regular(dimension: int) -> Entry:
         rlct=RLCT(Fraction(d, 2), 1),
         family="regular model",
         parameters={"dimension": d},
-        K="K(w) with K(w*) = 0",
+        K="K(w) with K(w*) = 0; at finite n 1/2 sum_i h_i w_i^2",
         domain="a neighbourhood of w* in R^d",
         prior="positive and continuous at w*",
         source=_SOURCE,
         conditions="the Hessian of K at w* is positive definite",
+        law=_normal_form(d, d, curvatures),
     )
 
 
-def minimally_singular(dimension: int, rank: int) -> Entry:
+def minimally_singular(dimension: int, rank: int, *, curvatures: Sequence[float] | None = None) -> Entry:
     """A loss whose zeros near w* form a smooth manifold of codimension r, the rank of the Hessian.
 
     The RLCT is r/2: every direction counts half, but those along the zeros nothing.
@@ -49,12 +51,14 @@ def minimally_singular(dimension: int, rank: int) -> Entry:
     Args:
         dimension: The number d of parameters, 0 or more.
         rank: r, from 0 to d.
+        curvatures: h_i > 0, shape (r,), of the K = 1/2 sum_(i <= r) h_i w_i^2 that the answers at finite n are
+            about; None means all 1. The RLCT is that of every such K.
 
     Returns:
         r/2 with multiplicity 1 (Laplace's method across the manifold; Watanabe, 2009).
 
     Raises:
-        InputError: If a number is no integer in its range.
+        InputError: If a number is no integer in its range, or the curvatures are not r numbers > 0.
 
     >>> minimally_singular(5, rank=2).rlct
     RLCT(1, 1)
@@ -66,12 +70,26 @@ def minimally_singular(dimension: int, rank: int) -> Entry:
         rlct=RLCT(Fraction(r, 2), 1),
         family="minimally singular model",
         parameters={"dimension": d, "rank": r},
-        K="K(w) with zeros that form a smooth manifold of dimension d - r",
+        K="K(w) with zeros that form a smooth manifold of dimension d - r; at finite n 1/2 sum_(i <= r) h_i w_i^2",
         domain="a neighbourhood of w* in R^d",
         prior="positive and continuous at w*",
         source=_SOURCE,
         conditions="the Hessian of K at w* has rank r",
+        law=_normal_form(d, r, curvatures),
     )
+
+
+def _normal_form(dimension: int, rank: int, curvatures: Sequence[float] | None) -> Quadratic | None:
+    """The quadratic in the first coordinates; None without parameters, as then there is no prior."""
+    if curvatures is None:
+        h = (1.0,) * rank
+    elif not len(curvatures):
+        h = ()
+    else:
+        h = as_curvatures(curvatures)
+    if len(h) != rank or not all(h):
+        raise InputError(f"curvatures must be {rank} numbers > 0, got {curvatures!r}.")
+    return Quadratic(h + (0.0,) * (dimension - rank)) if dimension else None
 
 
 def quadratic(curvatures: int | Sequence[float]) -> Entry:
@@ -101,24 +119,5 @@ def quadratic(curvatures: int | Sequence[float]) -> Entry:
         prior="positive and continuous at w* = 0",
         source=_SOURCE,
         conditions="none",
+        law=Quadratic(h),
     )
-
-
-def as_curvatures(curvatures: int | Sequence[float]) -> tuple[float, ...]:
-    """Return the curvatures h_i as a tuple of floats; an int d means d ones.
-
-    Raises:
-        InputError: If `curvatures` is neither an integer >= 1 nor a nonempty sequence of finite numbers >= 0.
-    """
-    if np.ndim(curvatures) == 0:
-        return (1.0,) * integer("curvatures, if not a sequence,", curvatures, 1)
-    try:
-        h = np.asarray(curvatures, dtype=np.float64)
-    except (TypeError, ValueError) as failure:
-        raise InputError(f"curvatures must be numbers, got {curvatures!r}.") from failure
-    if h.ndim != 1 or h.size == 0:
-        raise InputError(f"curvatures must be a nonempty sequence of numbers, got shape {h.shape}.")
-    if not (np.isfinite(h) & (h >= 0)).all():
-        bad = int(np.flatnonzero(~(np.isfinite(h) & (h >= 0)))[0])
-        raise InputError(f"curvatures must be finite and >= 0, got {h[bad]} at position {bad}.")
-    return tuple(h.tolist())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from slt.analytic.checks import integer, integers
+from slt.analytic.diagonal_networks import norms_law
 from slt.analytic.entry import Entry
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
@@ -69,6 +70,7 @@ def reduced_rank_regression(
         prior="positive and continuous " + ("on the most degenerate zeros of K" if ranks is None else "at (A*, B*)"),
         source=_GLOBAL if ranks is None else _LOCAL,
         conditions="inputs of full rank, inputs and noise independent",
+        law=norms_law(n, m) if h == 1 and r == 0 and not any(ranks or ()) else None,
     )
 
 

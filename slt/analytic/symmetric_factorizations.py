@@ -4,6 +4,8 @@ from fractions import Fraction
 
 from slt.analytic.checks import integer
 from slt.analytic.entry import Entry
+from slt.analytic.finite.compose import raise_to
+from slt.analytic.finite.quadratic import Quadratic
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
@@ -43,4 +45,6 @@ def symmetric_factorization(size: int, columns: int, rank: int = 0) -> Entry:
         prior="positive and continuous on the zeros of K",
         source="derived: regular directions, and a homogeneous loss of degree 4 in the rest",
         conditions="none",
+        # one row or one column u: K is |u|^4
+        law=raise_to(Quadratic((2.0,) * (n * p)), 2) if r == 0 and min(n, p) == 1 else None,
     )

@@ -21,15 +21,18 @@ from slt.checkpoints.report import report_page
 from slt.checkpoints.rows import Row, csv_table, draw_rows, html_table, steps_of, summary, text_table
 from slt.checkpoints.run import describe_run
 from slt.checkpoints.weights import PathLike, load_weights
-from slt.errors import DataError, ResumeError, SettingsError
+from slt.errors import CheckpointError, DataError, NoDrawsError, ResumeError, SettingsError
 from slt.estimators import Estimate, llc
 from slt.problem import Problem, untouched
 from slt.problem.losses import resolve_loss
+from slt.running.plan import AUTOMATIC, Gradients
 
 # Losses at w* of one loss on one model and one set of data, evaluated by other programs or on another device.
 _SAME_LOSS = 1e-3
 _SAME_SMALL_LOSS = 1e-6  # nats: where a loss has nearly vanished, rounding is all of it
 # What is handed to `estimate_llc` and has no bearing on its numbers, or is described by other means.
+_OF_THE_CHECKPOINT = (CheckpointError, NoDrawsError)  # errors that say nothing of the other checkpoints
+_PAGE_SHARE = 0.1  # of the time so far that drawing the page may take, before the end
 _NOT_SETTINGS = ("model", "data", "loss", "progress", "save_to")
 
 
@@ -113,6 +116,10 @@ def sweep(
 ) -> Sweep:
     """Estimate the LLC of every checkpoint; one that fails is reported and the rest finished.
 
+    The first checkpoint stands for what all have in common: an exception there that is not about its file or its
+    weights ends the sweep, and the sampler that it was estimated with is that of all, so that values under a budget of
+    seconds can be compared.
+
     With `save_to` each estimate is kept as soon as it is made, and the same call goes on where an earlier one ended,
     however it ended: what is done is read back, while checkpoints that are new, that failed, or whose content has
     changed are estimated. With a budget of `slt.Gradients` the files do not depend on how often the sweep was stopped
@@ -126,7 +133,8 @@ def sweep(
         data: See `slt.LocalPosterior`; read once for each checkpoint.
         loss: See `slt.LocalPosterior`.
         save_to: Folder for one trace a checkpoint, ``NAME.nc``, the table, ``sweep.csv``, the page, ``report.html``,
-            and what they were made from, ``sweep.json``; made if it is not there.
+            and what they were made from, ``sweep.json``; made if it is not there. Table and traces are brought up to
+            date after each checkpoint, the page too unless drawing it takes more than a tenth of the time.
         progress: Whether to show progress bars.
         **settings: Passed on to `slt.estimate_llc`, such as `n` for data that do not tell their size.
 
@@ -139,6 +147,7 @@ def sweep(
         ResumeError: If the folder holds a sweep with other settings, data or loss.
         LossError: If the loss is none that slt can call.
         SettingsError: If a setting is outside its range, or `model_factory` makes no model.
+        Exception: What the model, the data or the loss raise at the first checkpoint.
 
     >>> import tempfile, torch, slt
     >>> from pathlib import Path
@@ -167,23 +176,52 @@ def sweep(
             _require_same_loss(row, model_factory, data, loss, bound.arguments)
     one = functools.partial(estimate_llc, data=data, loss=loss, progress=progress, **settings)
     missing = {name: path for name, path in named.items() if name not in rows}
+    pages = _Pages()
     bar = tqdm(missing.items(), total=len(named), initial=len(rows), disable=not progress, unit="checkpoint")
     for name, path in bar:
         # before it is read: a file that changes meanwhile is estimated again by the next call
         content = file_fingerprint(path) if folder is not None and path.is_file() else None
         # A run is saved as it goes, under the content it belongs to: after a kill it goes on in the middle.
         running = None if folder is None or content is None else folder.running(content)
-        rows[name] = row = _estimate(name, path, model_factory, functools.partial(one, save_to=running))
+        decided = _decided(rows.values(), bound.arguments)
+        row = _estimate(name, path, model_factory, functools.partial(one, save_to=running, **decided))
+        if row.error is not None and _stops_all(row.error, rows.values()):
+            raise row.error
+        rows[name] = row
         if folder is not None:
             folder.keep(name, content, row.estimate, row.error, row.seconds)
             if running is not None:
                 shutil.rmtree(running, ignore_errors=True)
-            folder.write(TABLE, csv_table([rows[each] for each in named if each in rows]))
+            pages.write(folder, Sweep(tuple(rows[each] for each in named if each in rows)))
     found = Sweep(tuple(rows[name] for name in named))
     if folder is not None:
-        folder.write(TABLE, found.to_csv())
-        found.report(folder.path / REPORT)
+        pages.write(folder, found, last=True)
     return found
+
+
+class _Pages:
+    """Table and page of a sweep that goes on; the page is drawn while that takes a small share of the time."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._start, self._spent = time.monotonic(), 0.0
+
+    def write(self, folder: Folder, found: Sweep, *, last: bool = False) -> None:
+        """Write the table, and the page if this is the last time or it costs little."""
+        folder.write(TABLE, found.to_csv())
+        before = time.monotonic()
+        if last or self._spent <= _PAGE_SHARE * (before - self._start):
+            found.report(folder.path / REPORT)
+            self._spent += time.monotonic() - before
+
+
+def _decided(rows: Iterable[Row], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What "auto" came to for the first estimate, so that under a budget of seconds all are made alike."""
+    made = next((row.estimate for row in rows if row.estimate is not None), None)
+    if made is None or isinstance(settings["budget"], Gradients) or not isinstance(settings["sampler"], str):
+        return {}
+    name = str(made.settings["sampler"]).partition("(")[0]
+    return {"sampler": AUTOMATIC[name](), "batch_size": made.settings["batch_size"]}
 
 
 def _estimate(
@@ -193,11 +231,16 @@ def _estimate(
     made, error = None, None
     try:
         made = estimate(_model(model_factory, path))
-    except SettingsError:  # it would stop every one
-        raise
     except Exception as failure:  # whatever stopped this one stands in its row
         error = failure
     return Row(name, path, time.monotonic() - start, made, error)
+
+
+def _stops_all(error: Exception, rows: Iterable[Row]) -> bool:
+    """Whether an error is about what all checkpoints have in common, as far as one can tell."""
+    if isinstance(error, SettingsError):
+        return True
+    return not isinstance(error, _OF_THE_CHECKPOINT) and all(row.estimate is None for row in rows)
 
 
 def _require_factory(model_factory: Any) -> None:
@@ -215,6 +258,9 @@ def _model(model_factory: Callable[[], nn.Module], path: Path) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise SettingsError(f"model_factory must return a torch.nn.Module, got {type(model).__name__}.")
     load_weights(model, path)
+    broken = [name for name, p in model.named_parameters() if not bool(p.isfinite().all())]
+    if broken:
+        raise CheckpointError(f"{path} holds NaN or infinity in {len(broken)} parameters, such as {broken[0]!r}.")
     return model
 
 

@@ -59,6 +59,8 @@ def _reading(hint: Any, parameter: Parameter) -> dict[str, Any]:
         action = argparse.BooleanOptionalAction if parameter.default else "store_true"
         return {"action": action, "default": None}
     required = {"required": parameter.default is Parameter.empty}
+    if str in _members(hint):
+        return {"metavar": "TEXT", **required}
     if get_origin(hint) is Literal:
         return {"choices": get_args(hint), **required}
     parts = _members(hint)

@@ -16,6 +16,7 @@ from slt.trace import Trace
 # An error estimated from `ess` draws is known about as well as one from a quarter as many independent draws:
 # the effective sample size is estimated too. On autoregressive chains 95 % intervals then hold 93 to 97 %.
 _DRAWS_PER_DEGREE = 4
+_SENSITIVITY_KNOWN = 0.1  # error of the sensitivity beyond which it is said to be not well known
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -151,7 +152,9 @@ class Estimate:
         )
         if self.sensitivity is not None and self.sensitivity_mcse is not None:
             others = any(finding.kind is not Problem.LOCALIZATION_DECIDES for finding in self.verdict.problems)
-            quantity += f", sensitivity to localization {_with_error(self.sensitivity, self.sensitivity_mcse)}"
+            known = "" if self.sensitivity_mcse <= _SENSITIVITY_KNOWN else "not well known, "
+            pair = _with_error(self.sensitivity, self.sensitivity_mcse)
+            quantity += f", sensitivity to localization {known}{pair}"
             quantity += " (of draws with problems)" if others else ""
         batch = "" if settings.get("batch_size") is None else f" of {settings['batch_size']}"
         data = "all data in each step" if settings["full_data"] else f"minibatches{batch}"

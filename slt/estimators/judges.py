@@ -43,6 +43,8 @@ SENSITIVITY_PROBLEM = 0.5
 SENSITIVITY_NOTE = 0.2
 # So many errors of s are granted before it is held against the estimate.
 SENSITIVITY_ERRORS = 2.0
+# Steeper than this a tangent says nothing about a localization twice as large.
+EXTRAPOLATED = 1.0
 # With fewer the error itself is uncertain by more than a seventh, and R-hat and drift are blind.
 ESS = 100.0
 # Both must hold: the forms differ a little at any finite nbeta, and long runs see it.
@@ -119,7 +121,7 @@ def judge_convergence(rhat: float) -> Verdict:
     """NOT_CONVERGED if R-hat is above `RHAT`."""
     if not rhat > RHAT:
         return Verdict()
-    return _problem(Problem.NOT_CONVERGED, f"R-hat is {rhat:.3g}, above {RHAT}.")
+    return _problem(Problem.NOT_CONVERGED, f"R-hat is {rhat:.4g}, above {RHAT}.")
 
 
 def judge_drift(drift: Drift, value: float) -> Verdict:
@@ -202,11 +204,12 @@ def judge_localization(sensitivity: float, mcse: float, settled: bool = True) ->
     beyond = abs(sensitivity) - SENSITIVITY_ERRORS * mcse
     if not beyond > SENSITIVITY_NOTE:
         return Verdict()
-    said = (
-        f"twice the localization would change the estimate by about {2**sensitivity - 1:+.0%}"
-        if settled
-        else "not to be extrapolated from, as the draws have other problems"
-    )
+    if not settled:
+        said = "not to be extrapolated from, as the draws have other problems"
+    elif abs(sensitivity) > EXTRAPOLATED:
+        said = "too steep to be extrapolated from"
+    else:
+        said = f"twice the localization would change the estimate by about {2**sensitivity - 1:+.0%}"
     detail = f"d log(llc) / d log(localization) is {sensitivity:.2f} +- {mcse:.1g}: {said}."
     finding = Finding(Problem.LOCALIZATION_DECIDES, detail)
     return Verdict(problems=(finding,)) if beyond > SENSITIVITY_PROBLEM else Verdict(notes=(finding,))

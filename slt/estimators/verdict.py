@@ -45,7 +45,7 @@ _TEXTS = {
     ),
     Problem.FROZEN_CHAIN: (
         "Some chains hardly move.",
-        "Use a smaller step size, or a longer warmup.",
+        "Use a smaller step size, or a longer warmup; a larger budget has one.",
     ),
     Problem.DIVERGING: (
         "Many proposals diverged and were rejected.",
@@ -53,15 +53,15 @@ _TEXTS = {
     ),
     Problem.NOT_CONVERGED: (
         "The chains disagree with each other.",
-        "Lengthen the warmup and take more draws.",
+        "Take more draws after a longer warmup: a larger budget.",
     ),
     Problem.NOT_EQUILIBRATED: (
         "The chains are still spreading out from w*.",
-        "Lengthen the warmup, or take more draws.",
+        "Take more draws after a longer warmup: a larger budget.",
     ),
     Problem.DRIFT: (
         "The chains are still moving away from where they started.",
-        "Lengthen the warmup.",
+        "Take more draws after a longer warmup: a larger budget.",
     ),
     Problem.STEP_BIAS: (
         "The step size biases the estimate.",
@@ -81,7 +81,7 @@ _TEXTS = {
     ),
     Problem.TOO_FEW_DRAWS: (
         "There are too few independent draws.",
-        "Take more draws or more chains.",
+        "Take more draws or more chains, or give a larger budget.",
     ),
     Problem.FORMS_DISAGREE: (
         "The mean form and the variance form differ.",
@@ -123,12 +123,12 @@ class Verdict:
         problems: Findings that forbid relying on the estimate.
         notes: Findings to know of when reading it.
 
-    >>> verdict = Verdict(problems=(Finding(Problem.NOT_CONVERGED, "R-hat is 1.3."),))
+    >>> verdict = Verdict(problems=(Finding(Problem.NOT_CONVERGED, "R-hat is 2."),))
     >>> verdict.ok
     False
     >>> print(verdict)
     not reliable
-      problem: The chains disagree with each other. R-hat is 1.3. Lengthen the warmup and take more draws.
+      problem: The chains disagree with each other. R-hat is 2. Take more draws after a longer warmup: a larger budget.
     """
 
     problems: tuple[Finding, ...] = ()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from slt.errors import DataError, InputError, LossError, SettingsError
 from slt.problem.conventions import require_mean, require_same, require_shape
-from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, read_data
+from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, read_data, tensors_of
 from slt.problem.fingerprints import weight_fingerprints
 from slt.problem.losses import resolve_loss
 from slt.problem.parameters import Selection, select
@@ -21,6 +22,22 @@ _CHECK_ROWS = 16  # rows on which the set-up checks run
 _MEAN_ROWS = 32  # rows, evenly spread, on which a mean is held against that of its parts
 _PAIRING = 1e-3  # excess at w* beyond this share of the loss betrays a loss that is not a fixed function
 _REPEAT = 64  # roundings that two evaluations of one and the same batch may differ by
+
+
+@contextmanager
+def _told_of(batch: Batch) -> Iterator[None]:
+    """Add to an exception of the first call what was called with what: it is mostly the shapes that do not fit."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        held = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in tensors_of(batch)) or "no tensor"
+        error.add_note(
+            "It came from the first call of the loss, which slt makes as loss(model, batch), with the first rows of "
+            f"the data: a batch of type {type(batch).__name__} that holds {held}."
+        )
+        raise
 
 
 class Problem:
@@ -135,18 +152,16 @@ class Problem:
         batch = self.batch(rows)
         if self.loss.targets is None:
             return lambda rows, batch: None
-        check = self.loss.targets(self.model, batch)
+        with _told_of(batch):
+            check = self.loss.targets(self.model, batch)
         check(rows, batch)
         return check
 
     def _check_shape(self) -> bool:
         rows = self._check_rows()
         batch = self.batch(rows)
-        try:
+        with _told_of(batch):
             value = self.loss(self.model, batch)
-        except Exception as error:
-            error.add_note("It came from the first call of the loss, which slt makes as loss(model, batch).")
-            raise
         if not isinstance(value, Tensor) or not value.is_floating_point():
             got = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise LossError(f"the loss must return a floating tensor of nats, got {got}.")

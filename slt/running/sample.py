@@ -166,8 +166,9 @@ def sample_within(
         trace = session.trace().with_notes(notes())
     if save_to is None:
         return trace
-    trace.save(Path(save_to) / TRACE_FILE)
-    return Trace.load(save_to)
+    folder = Path(save_to)
+    trace.save(folder / TRACE_FILE)
+    return trace.with_observables(folder / "observables")
 
 
 def _tell(session: Session, draws: int, bar: tqdm) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from slt import analytic
-from slt.analytic.quadratics import as_curvatures
+from slt.analytic.checks import as_curvatures
 from slt.toys.potentials import Potential
 from slt.toys.toy import Toy, rows
 

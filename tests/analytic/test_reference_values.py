@@ -39,5 +39,6 @@ def test_value(row: dict[str, Any]):
 def test_the_table_is_whole():
     assert len(TABLE) == 277
     called = {name for row in TABLE for name, _ in row["terms"]}
-    # quadratic and lora are other names of what the table has; quadratic networks are tested by their Jacobians
-    assert set(FAMILIES) - called == {"quadratic", "lora", "quadratic_network"}
+    # quadratic and lora are other names of what the table has; quadratic networks are tested by their Jacobians, plane
+    # curves beside the other families
+    assert set(FAMILIES) - called == {"quadratic", "lora", "quadratic_network", "plane_curve"}

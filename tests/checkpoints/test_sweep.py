@@ -80,18 +80,55 @@ def test_a_failed_checkpoint_is_reported_and_the_rest_finished(folder: Path) -> 
     found = slt.sweep(f"{folder}/step-*.pt", factory, data(), "cross_entropy", **FAST)
     assert list(found.estimates) == ["step-2", "step-10"]
     assert isinstance(found.failures["step-5"], CheckpointError)
-    assert isinstance(found.failures["step-7"], DataError)
+    assert isinstance(found.failures["step-7"], CheckpointError)
+    assert "holds NaN or infinity in 1 parameters, such as '0.weight'" in str(found)
     assert not found.ok
     assert "does not fit Sequential" in str(found)
     assert "failed" in found._repr_html_()
 
 
-def test_an_exception_in_the_loss_stands_in_its_row(folder: Path) -> None:
+def test_an_exception_at_the_first_checkpoint_ends_the_sweep(folder: Path) -> None:
     def loss(model: nn.Module, batch: object) -> torch.Tensor:
         raise ZeroDivisionError("mine")
 
-    found = slt.sweep([folder / "step-2.pt"], factory, data(), loss, **FAST)
-    assert isinstance(found.failures["step-2"], ZeroDivisionError)
+    torch.save(nn.Linear(7, 7).state_dict(), folder / "step-1.pt")  # an unfit file tells nothing of the others
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        slt.sweep(f"{folder}/step-*.pt", factory, data(), loss, **FAST)
+
+
+def test_an_exception_at_a_later_checkpoint_stands_in_its_row(folder: Path) -> None:
+    sums = set()
+
+    def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        sums.add(id(model))
+        if len(sums) > 1:
+            raise ZeroDivisionError("mine")
+        return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+
+    made = []  # keeps every model alive, so that each has an id of its own
+
+    def kept() -> nn.Module:
+        made.append(factory())
+        return made[-1]
+
+    found = slt.sweep([folder / "step-2.pt", folder / "step-10.pt"], kept, data(), loss, **FAST)
+    assert isinstance(found.failures["step-10"], ZeroDivisionError)
+    assert list(found.estimates) == ["step-2"]
+
+
+def test_under_a_budget_of_seconds_all_checkpoints_have_the_sampler_of_the_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([1e-5, 1e-5, 1.0, 1.0])  # of a pass: the second checkpoint meets a slow machine
+
+    def slower(posterior: slt.LocalPosterior, chains: int) -> tuple[str, float]:
+        return "auto", next(seconds)
+
+    monkeypatch.setattr("slt.running.plan._fastest", slower)
+    settings = {**FAST, "budget": 1.0}
+    found = slt.sweep([folder / "step-2.pt", folder / "step-10.pt"], factory, data(), "cross_entropy", **settings)
+    samplers = [str(estimate.settings["sampler"])[:4] for estimate in found.estimates.values()]
+    assert samplers == ["HMC(", "HMC("]
 
 
 def test_interruption_is_not_a_failure(folder: Path) -> None:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,7 +65,7 @@ def test_a_bad_verdict_is_exit_code_1(project: Path, slt_command: Run) -> None:
     ("words", "message"),
     [
         (("--nbeta=-1",), "nbeta must be positive"),
-        (("--target=nan",), "target_relative_error must be positive"),
+        (("--target=nan",), "target_relative_error must be a share"),
         (("--budget=0",), "budget must be positive"),
         (("--chains=0",), "chains must be"),
         (("--localization=near",), "invalid number or auto value: 'near'"),
@@ -129,3 +130,13 @@ def test_the_installed_command_finds_the_current_folder(project: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("llc ")
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(project: Path) -> None:
+    program = "import sys; from slt.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "exact", "deep-linear", "--widths", "5", "5", "5"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -206,6 +206,13 @@ def test_an_exception_of_the_first_call_says_how_the_loss_is_called():
     assert "loss(model, batch)" in caught.value.__notes__[0]
 
 
+def test_shapes_that_do_not_fit_are_told() -> None:
+    data = torch.randn(30, 3), torch.zeros(30, dtype=torch.long)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as caught:
+        Problem(nn.Linear(5, 2), data, "cross_entropy")
+    assert "a batch of type tuple that holds (16, 3) torch.float32, (16,) torch.int64" in caught.value.__notes__[0]
+
+
 @pytest.mark.parametrize("n", [3, 10, 16, 17])
 @pytest.mark.parametrize(
     ("model", "loss"), [(mlp(4, 3), halved), (seeded(normalised), training)], ids=["statistics", "BatchNorm"]

@@ -1,6 +1,5 @@
 """Same seed, same tuning, same draws, however many chains and however evaluated; and steps that repeat to the bit."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from slt._noise import Random
 from slt._tree import Params
-from slt.posterior import LocalPosterior, Posterior
+from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.problem.evaluate import InPlace
 from slt.running import sample
 from slt.running.session import Session
 from slt.samplers import HMC, MALA, SGLD, SGNHT, RMSprop, Sampler
+from slt.testing.walk import Walk, cloned, differing, leaves
 from slt.trace import Trace
 from tests.models import CASES, drawn, mean_only, mlp, per_example
 
@@ -45,44 +44,6 @@ def posterior_of(batch_size: int | None, loss: Any = per_example, **settings: An
 
 def close(a: Any, b: Any) -> None:
     torch.testing.assert_close(torch.as_tensor(a), torch.as_tensor(b), rtol=1e-10, atol=1e-10, equal_nan=True)
-
-
-class Walk:
-    """Chains of one run, by number, stepped by hand."""
-
-    def __init__(self, posterior: LocalPosterior, sampler: Sampler, chains: Sequence[int], method: Any) -> None:
-        self.sampler = sampler
-        self.bound: Posterior = posterior.bind(method, len(chains))
-        self.random = Random(
-            3,
-            chains,
-            self.bound.evaluator.leaves,
-            n=posterior.n,
-            batch_size=None if sampler.full_data else posterior.batch_size,
-            uniforms=sampler.uniforms,
-            device=torch.device("cpu"),
-            dtype=posterior.problem.dtype,
-        )
-        w = {name: leaf.repeat(len(chains), 1) for name, leaf in self.bound.center.items()}
-        self.nbeta = torch.full((len(chains),), posterior.nbeta, dtype=torch.float64)
-        self.state, self.tuning, self.adaptation = sampler.init(self.bound, w, self.nbeta, self.random)
-        self.infos: list[Any] = []
-
-    def step(self, t: int) -> None:
-        self.state, info = self.sampler.step(self.bound, self.state, self.tuning, self.nbeta, self.random, t)
-        self.infos.append(info)
-
-    def adapt(self, t: int) -> None:
-        self.step(t)
-        self.adaptation, self.tuning = self.sampler.adapt(
-            self.bound, self.adaptation, self.state, self.tuning, self.infos[-1], self.nbeta, self.random, t
-        )
-
-    def position(self, i: int) -> Tensor:
-        return torch.cat(self.bound.evaluator.unpack(self.state.w), dim=1)[i]
-
-    def history(self, name: str, i: int) -> Tensor:
-        return torch.stack([getattr(info, name)[i] for info in self.infos])
 
 
 # --- chains --------------------------------------------------------------------------------------------------
@@ -236,33 +197,8 @@ def test_a_tuning_taken_from_a_trace_gives_the_same_draws_by_either_method(sampl
 # --- a step consumes its state -------------------------------------------------------------------------------
 
 
-def cloned(tree: Any) -> Any:
-    if isinstance(tree, Tensor):
-        return tree.clone()
-    if isinstance(tree, dict):
-        return {key: cloned(value) for key, value in tree.items()}
-    if isinstance(tree, tuple):
-        values = [cloned(value) for value in tree]
-        return type(tree)(*values) if hasattr(tree, "_fields") else tuple(values)
-    return tree
-
-
-def leaves(tree: Any) -> list[Tensor]:
-    if isinstance(tree, Tensor):
-        return [tree]
-    if isinstance(tree, dict):
-        return [leaf for value in tree.values() for leaf in leaves(value)]
-    if isinstance(tree, tuple):
-        return [leaf for value in tree for leaf in leaves(value)]
-    return []
-
-
 def same_bits(a: Any, b: Any) -> None:
-    pairs = list(zip(leaves(a), leaves(b), strict=True))
-    assert pairs
-    for x, y in pairs:
-        assert x.dtype == y.dtype
-        assert torch.equal(x.nan_to_num(), y.nan_to_num())
+    assert differing(a, b) == 0
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -18,6 +18,7 @@ def test_no_tutorial_is_missing() -> None:
     assert [path.name for path in NOTEBOOKS] == [
         "01-first-llc.ipynb",
         "02-your-checkpoints.ipynb",
+        "03-write-your-own-sampler.ipynb",
         "06-where-does-the-degeneracy-come-from.ipynb",
     ]
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import k0e, k1e
 
-from slt.analytic.checks import positive
-from slt.analytic.quadratics import as_curvatures
+from slt.analytic.checks import as_curvatures, positive
+from slt.analytic.finite.law import Array, Moments
 from slt.errors import SettingsError
 
 
@@ -39,7 +39,12 @@ def quadratic_energy(curvatures: int | Sequence[float], nbeta: float, localizati
         raise SettingsError(
             "localization must be positive where a curvature is 0 (else the posterior is improper), got 0."
         )
-    return 0.5 * float((nbeta * h / precision).sum())
+    return float(quadratic_energies(h, nbeta, localization).sum())
+
+
+def quadratic_energies(h: Array, nbeta: float | Array, localization: float | Array) -> Array:
+    """The part of each coordinate, without checks."""
+    return 0.5 * nbeta * h / (nbeta * h + localization)
 
 
 def crossing_energy(nbeta: float, localization: float) -> float:
@@ -67,4 +72,14 @@ def crossing_energy(nbeta: float, localization: float) -> float:
     """
     # scaling both coordinates by sqrt(gamma) makes the localizer standard and divides nbeta by gamma^2
     t = positive("localization", localization) ** 2 / (8 * positive("nbeta", nbeta))
-    return float(0.5 + t * (1 - k1e(t) / k0e(t)))
+    return float(crossing_moments(np.array(t)).energy)
+
+
+def crossing_moments(t: Array) -> Moments:
+    """Log Z, energy and variance of the same, as functions of t: -nbeta d/dnbeta is t d/dt."""
+    ratio = k1e(t) / k0e(t)
+    energy = 0.5 + t * (1 - ratio)
+    log_z = 0.5 * np.log(2 * t / np.pi) + np.log(k0e(t))
+    rounding = 1e-15 * (1 + t)
+    variance = energy + t + t**2 * (1 - ratio**2)
+    return Moments(log_z, energy, variance, 1e-15 * (1 + np.abs(log_z)), rounding, rounding * (1 + t))
