@@ -80,8 +80,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# What the documentation and the tutorials need on top.
+# What the documentation, the tutorials and the tests of Hugging Face models need on top.
 $(DOCS_STAMP): $(STAMP)
-	@echo "Installing what documentation and tutorials need into .venv."
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,docs,tutorials]'
+	@echo "Installing what documentation, tutorials and Hugging Face tests need into .venv."
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,docs,tutorials,transformers]'
 	@touch $@

@@ -8,6 +8,7 @@ from slt.analytic.checks import integer, integers
 from slt.analytic.diagonal_networks import norms_law
 from slt.analytic.entry import Entry
 from slt.analytic.finite.law import Law
+from slt.analytic.finite.matrix_products import law_at_zero
 from slt.analytic.linear_networks_local import product_near
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError, NotAvailableError
@@ -52,7 +53,8 @@ def deep_linear(
             which is also the local one where all factors have rank r.
 
     Returns:
-        The exact lambda and m (Aoyagi, 2024).
+        The exact lambda and m (Aoyagi, 2024). With one hidden layer, at rank 0 and with a smallest width of 3 at
+        most, also exact numbers at finite n, W_1 row by row first, at one precision for each layer.
 
     Raises:
         InputError: If there are fewer than two widths, one is no integer >= 1, or a rank is out of range.
@@ -92,9 +94,10 @@ def deep_linear(
 
 
 def _law(widths: tuple[int, ...]) -> Law | None:
-    """For T = 0 and hidden layers of one unit: K is the product of all |W_l|^2, the entries of W_1 coming first."""
-    hidden_alone = all(width == 1 for width in widths[1:-1])
-    return norms_law(*(i * j for i, j in pairwise(widths))) if hidden_alone else None
+    """For T = 0: with hidden layers of one unit K is the product of all |W_l|^2, the entries of W_1 coming first."""
+    if all(width == 1 for width in widths[1:-1]):
+        return norms_law(*(i * j for i, j in pairwise(widths)))
+    return law_at_zero(widths[0], widths[2], widths[1]) if len(widths) == 3 else None
 
 
 def _effective(n: tuple[int, ...], softmax: bool, input_rank: int | None) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from slt.analytic.checks import integer, integers
 from slt.analytic.diagonal_networks import norms_law
 from slt.analytic.entry import Entry
+from slt.analytic.finite.matrix_products import law_at_zero
 from slt.analytic.rlct import RLCT
 from slt.errors import InputError
 
@@ -45,7 +46,8 @@ def reduced_rank_regression(
         factor_ranks: (a, b), the ranks of A* and B*, for the local value; None means the global one.
 
     Returns:
-        The exact lambda and m (Aoyagi & Watanabe, 2005).
+        The exact lambda and m (Aoyagi & Watanabe, 2005). At rank 0, with a smallest width of 3 at most, also exact
+        numbers at finite n, A row by row first, then B, at one precision for each.
 
     Raises:
         InputError: If a size is no integer >= 1, or a rank is one that no such matrices have.
@@ -70,7 +72,7 @@ def reduced_rank_regression(
         prior="positive and continuous " + ("on the most degenerate zeros of K" if ranks is None else "at (A*, B*)"),
         source=_GLOBAL if ranks is None else _LOCAL,
         conditions="inputs of full rank, inputs and noise independent",
-        law=norms_law(n, m) if h == 1 and r == 0 and not any(ranks or ()) else None,
+        law=None if r or any(ranks or ()) else norms_law(n, m) if h == 1 else law_at_zero(n, m, h),
     )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from fractions import Fraction
 
 import pytest
@@ -34,6 +35,13 @@ def test_every_call_gives_its_entry(table: analytic.Catalogue):
     names = vars(analytic) | {"Fraction": Fraction}
     assert all(eval(row.call, names) == row.entry for row in table)
     assert len({row.call for row in table}) == len(table)
+
+
+def test_all_of_it_takes_a_few_seconds():
+    # of processor time, so that a busy machine does not matter; about 2 where this was written
+    before = time.process_time()
+    analytic.catalogue()
+    assert time.process_time() - before < 10
 
 
 def test_one_family(table: analytic.Catalogue):

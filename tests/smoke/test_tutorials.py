@@ -19,6 +19,8 @@ def test_no_tutorial_is_missing() -> None:
         "01-first-llc.ipynb",
         "02-your-checkpoints.ipynb",
         "03-write-your-own-sampler.ipynb",
+        "04-finite-n.ipynb",
+        "06-where-does-the-degeneracy-come-from.ipynb",
     ]
 
 

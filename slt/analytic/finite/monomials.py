@@ -40,6 +40,9 @@ def separable(terms: Terms, *, orthant: bool = False) -> Law | None:
 
 def _law(terms: Terms, orthant: bool) -> Ordered | None:
     used = _used(terms)
+    if all(sum(alpha) == max(alpha) == 2 for alpha in terms) and min(terms.values()) > 0:
+        by_place = {alpha.index(2): c for alpha, c in terms.items()}
+        return Quadratic(tuple(float(2 * by_place[i]) for i in used)), used
     if len(terms) == 1:
         return _monomial(*next(iter(terms.items())), orthant)
     if len(used) <= 2:
@@ -60,8 +63,6 @@ def _monomial(alpha: Exponent, c: Fraction, orthant: bool) -> Ordered | None:
     exponents = tuple(alpha[i] for i in used)
     if c < 0 or (any(k % 2 for k in exponents) and not orthant):
         return None
-    if exponents == (2,):
-        return Quadratic((float(2 * c),)), used
     law = NormalCrossing(tuple(float(k) for k in exponents), (0.0,) * len(used))
     return (law if c == 1 else Placed(law, tuple(range(len(used))), len(used), float(c))), used
 
