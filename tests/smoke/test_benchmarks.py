@@ -26,7 +26,6 @@ def test_a_benchmark_runs_to_its_end(name: str, tmp_path: Path) -> None:
         timeout=900,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
     first, *rest = done.stdout.splitlines()
     assert first.startswith(str(date.today()))
     assert "--quick: these figures mean nothing" in first
