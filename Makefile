@@ -80,8 +80,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# What the documentation, the tutorials and the tests of Hugging Face models need on top.
+# What the documentation, the tutorials and cross-checks against other packages need on top.
 $(DOCS_STAMP): $(STAMP)
-	@echo "Installing what documentation, tutorials and Hugging Face tests need into .venv."
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,docs,tutorials,transformers]'
+	@echo "Installing what documentation, tutorials and cross-checks need into .venv."
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,docs,tutorials,crosschecks]'
 	@touch $@

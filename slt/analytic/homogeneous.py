@@ -42,7 +42,7 @@ def weighted_homogeneous(
     RLCT(3/4, 1)
     >>> loss = weighted_homogeneous((2, 1), degree=4, exponents=[(2, 0), (0, 4)])  # x^2 + y^4
     >>> loss.tempered(1e4, localization=1.0).energy.value
-    0.7491319...
+    0.7491317...
     """
     w, d = _weights(weights), rational("degree", degree, above=0)
     terms, chosen = _terms(exponents, coefficients, w, d)

@@ -14,7 +14,7 @@ def _braid(dimension: int) -> tuple[tuple[int, ...], ...]:
 # fmt: off
 _INSTANCES: dict[str, tuple[dict[str, Any], ...]] = {
     "regular": (
-        dict(dimension=1), dict(dimension=3), dict(dimension=5),
+        dict(dimension=1), dict(dimension=3), dict(dimension=5), dict(dimension=2, curvatures=(4.0, 0.5)),
     ),
     "minimally_singular": (
         dict(dimension=3, rank=1), dict(dimension=5, rank=2), dict(dimension=4, rank=3),
@@ -37,6 +37,7 @@ _INSTANCES: dict[str, tuple[dict[str, Any], ...]] = {
         dict(weights=(2, 1), degree=4), dict(weights=(3, 1), degree=6), dict(weights=(3, 2), degree=12),
         dict(weights=(6, 3, 2), degree=12), dict(weights=(1, 1, 1, 1), degree=4),
         dict(weights=(1, 1, 1, 1, 1), degree=4), dict(weights=(1, 1, 1, 1), degree=6), dict(weights=(1,), degree=4),
+        dict(weights=(2, 1), degree=4, exponents=((2, 0), (0, 4))),
     ),
     "quasi_homogeneous_squared": (
         dict(weights=(1, 1)), dict(weights=(5, 2), degree=10), dict(weights=(4, 3), degree=12),

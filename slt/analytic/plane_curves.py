@@ -13,12 +13,13 @@ from slt.analytic._sign import require_nonnegative
 from slt.analytic.checks import integers, plain, rational
 from slt.analytic.entry import Entry
 from slt.analytic.finite.law import Array, Law, LogVolume, Moments, Priors
+from slt.analytic.finite.polynomials import nonnegative
 from slt.analytic.finite.polynomials import polynomial as law_of_polynomial
 from slt.errors import InputError
 
 Polynomial = Mapping[tuple[int, int], int | Fraction]
 
-_LAST_DEGREE = 8
+_LAST_DEGREE = 12
 """Of K, beyond which quadrature along its roots is slow."""
 
 
@@ -108,10 +109,7 @@ def _law(terms: tuple[tuple[Point, Fraction], ...]) -> Law | None:
     """None for a K of high degree, or one that is negative far from 0."""
     if max(i + j for (i, j), _ in terms) > _LAST_DEGREE:
         return None
-    try:
-        return law_of_polynomial(dict(terms))
-    except InputError:
-        return None
+    return law_of_polynomial(dict(terms)) if nonnegative(dict(terms)) else None
 
 
 def _sum_of_squares(polynomials: Sequence[Polynomial]) -> dict[Point, Fraction]:

@@ -33,7 +33,7 @@ def regular(dimension: int, *, curvatures: Sequence[float] | None = None) -> Ent
     return Entry(
         rlct=RLCT(Fraction(d, 2), 1),
         family="regular model",
-        parameters={"dimension": d},
+        parameters={"dimension": d} | ({} if curvatures is None else {"curvatures": tuple(curvatures)}),
         K="K(w) with K(w*) = 0; at finite n 1/2 sum_i h_i w_i^2",
         domain="a neighbourhood of w* in R^d",
         prior="positive and continuous at w*",
@@ -69,7 +69,7 @@ def minimally_singular(dimension: int, rank: int, *, curvatures: Sequence[float]
     return Entry(
         rlct=RLCT(Fraction(r, 2), 1),
         family="minimally singular model",
-        parameters={"dimension": d, "rank": r},
+        parameters={"dimension": d, "rank": r} | ({} if curvatures is None else {"curvatures": tuple(curvatures)}),
         K="K(w) with zeros that form a smooth manifold of dimension d - r; at finite n 1/2 sum_(i <= r) h_i w_i^2",
         domain="a neighbourhood of w* in R^d",
         prior="positive and continuous at w*",

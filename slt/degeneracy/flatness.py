@@ -17,6 +17,24 @@ class Flatness:
     trace and the top eigenvalue of H as large as one likes (Dinh et al., 2017); D H D does not change at all, since
     its entries are second derivatives in log |w|. Entries that are zero drop out of it.
 
+    >>> import slt
+    >>> _ = torch.manual_seed(0)
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1)).double()
+    >>> x = torch.randn(50, 2).double()
+    >>> y = net(x).detach()
+    >>> before = slt.explain(net, (x, y), "mse")
+    >>> with torch.no_grad():
+    ...     for p in net[0].parameters():
+    ...         _ = p.mul_(100)
+    ...     _ = net[2].weight.div_(100)
+    >>> after = slt.explain(net, (x, y), "mse")
+    >>> bool(torch.allclose(net(x), y)), after.flatness.top > 1000 * before.flatness.top  # one function
+    (True, True)
+    >>> round(after.flatness.invariant_top / before.flatness.invariant_top, 6)
+    1.0
+    >>> after.bounds.upper == before.bounds.upper == 5.0  # the learning coefficient
+    True
+
     Attributes:
         trace: tr H, in nats per squared parameter unit.
         top: Largest eigenvalue of H, likewise.

@@ -12,6 +12,17 @@ from slt.toys.crossings import normal_crossing
 from slt.toys.linear_networks import DeepLinear, deep_linear
 from slt.toys.potentials import Potential, from_potential
 from slt.toys.quadratics import quadratic
+from slt.toys.random_linear import RandomDeepLinear, random_deep_linear
 from slt.toys.toy import Toy
 
-__all__ = ["DeepLinear", "Potential", "Toy", "deep_linear", "from_potential", "normal_crossing", "quadratic"]
+__all__ = [
+    "DeepLinear",
+    "Potential",
+    "RandomDeepLinear",
+    "Toy",
+    "deep_linear",
+    "from_potential",
+    "normal_crossing",
+    "quadratic",
+    "random_deep_linear",
+]

@@ -175,6 +175,7 @@ def test_quasi_homogeneous_squares(a: int, b: int, zeros: bool):
         "(x^2 + y^2)^2",
         "(x^2 - 2*y^2)^2",
         "(x^2 - y^3)^2",
+        "x^2*y^2 + (x - y)^6",  # the roots on the lines through 0 are of very different sizes
     ],
 )
 def test_against_the_energies_at_finite_n(text: str):
@@ -188,6 +189,13 @@ def test_against_the_energies_at_finite_n(text: str):
 
     assert agrees(entry.rlct, at), (entry, at(40.0), at(70.0))
     assert not [claim for claim in wrong(entry.rlct) if agrees(claim, at)]
+
+
+@pytest.mark.parametrize(("text", "limit"), [("(y - x^2)^2 + x^6", 2 / 3), ("(y - x^2)^2*(y + x)^2", 0.4747)])
+def test_energies_where_branches_meet(text: str, limit: float):
+    energy = analytic.plane_curve(text).tempered(1e17, localization=1.0).energy
+    assert energy.kind == "exact"
+    assert energy.value == pytest.approx(limit, abs=1e-4)
 
 
 @pytest.mark.parametrize(

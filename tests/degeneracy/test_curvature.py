@@ -83,17 +83,19 @@ def test_a_loss_without_one_call_of_the_model_has_no_gauss_newton_part():
         assert not Curvature(p).splits
 
 
+@pytest.mark.smoke  # `make smoke` installs it
 def test_curvlinops_agrees():
-    curvlinops = pytest.importorskip("curvlinops")
+    curvlinops = pytest.importorskip("curvlinops", reason="a second implementation of the products: make smoke")
     p = problem()
     x, y = p.batch(torch.arange(p.n))
-    operator = curvlinops.HessianLinearOperator(
-        p.model, nn.CrossEntropyLoss(), list(p.model.parameters()), [(x, y)], progressbar=False
-    )
+    given = (p.model, nn.CrossEntropyLoss(), list(p.model.parameters()), [(x, y)])
+    operator = curvlinops.HessianLinearOperator(*given, progressbar=False)
     with exact(p.model):
         curvature = Curvature(p)
         v = normal(curvature.dimension)
-        assert np.allclose(curvature.hessian_product(v).numpy(), operator @ v.numpy(), atol=1e-8)
+        assert torch.allclose(curvature.hessian_product(v), operator @ v, atol=1e-10)
+        gauss_newton = curvlinops.GGNLinearOperator(*given, progressbar=False)
+        assert torch.allclose(curvature.ggn_product(v), gauss_newton @ v, atol=1e-10)
 
 
 # --- spectra ---

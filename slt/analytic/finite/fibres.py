@@ -279,15 +279,23 @@ def _expanded(fibres: Fibres, line: Ints, start: Array, sign: float, length: Arr
     for i, (a, b) in enumerate(zip(fibres.coefficients, fibres.sizes, strict=True)):
         c, size = _shifted(a[line], start), _shifted(b[line], np.abs(start))
         c *= sign ** np.arange(c.shape[1])
-        root = kind == i
+        # what is called a root may be none: eigenvalues of very different sizes are wrong in the small ones
+        root = (kind == i) & (np.abs(c[:, 0]) <= 16 * _ROUNDING * size[:, 0])
         if root.any():
             # the root is where the polynomial is 0, not where rounding puts it; that moves the other terms a little
-            moved = size[root, 0] / np.maximum(np.abs(c[root, 1]), 1e-300)
+            moved = _uncertainty(c[root], size[root, 0])
             size[root, :-1] += np.arange(1, c.shape[1]) * np.abs(c[root, 1:]) * moved[:, None]
             c[root, 0], size[root, 0] = 0.0, 0.0
         expansions.append(c)
         sizes.append(size)
     return Pieces(fibres, line, start, np.full(len(line), sign), length, tuple(expansions), tuple(sizes))
+
+
+def _uncertainty(c: Array, size: Array) -> Array:
+    """How far rounding moves the root at 0, in units of rounding: where roots meet by more than a multiple of it."""
+    orders = np.arange(1, c.shape[1])
+    ratios = _ROUNDING * size[:, None] / np.maximum(np.abs(c[:, 1:]), 1e-300)
+    return (ratios ** (1 / orders)).min(1) / _ROUNDING
 
 
 def _shifted(a: Array, center: Array) -> Array:

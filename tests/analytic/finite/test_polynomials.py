@@ -59,6 +59,7 @@ def test_crossing_lines_are_bessel_functions(nbeta: float):
 
 
 @pytest.mark.parametrize("nbeta", DECADES)
+@pytest.mark.exact
 def test_turned_crossing_lines_are_the_same_as_straight_ones(nbeta: float):
     # (x^2 - y^2)^2 = (2 u v)^2 in coordinates turned by 45 degrees, under the same Gaussian
     turned, straight = at(polynomial(LINES), nbeta), at(polynomial({(2, 2): 4}), nbeta)
