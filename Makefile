@@ -5,7 +5,7 @@ PYTHON312 ?= python3.12
 # What runs without torch.
 NUMPY_WING := tests/test_store.py tests/test_statistics.py tests/test_trace.py tests/analytic tests/estimators tests/plots \
 	slt/_store.py slt/_statistics.py slt/trace.py slt/errors.py slt/analytic slt/estimators slt/plots
-BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+BENCHMARKS := $(sort $(wildcard benchmarks/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check test exact smoke docs numpy-wing bench clean
@@ -80,8 +80,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-# What the documentation and the tutorials need on top.
+# What the documentation, the tutorials and the tests of Hugging Face models need on top.
 $(DOCS_STAMP): $(STAMP)
-	@echo "Installing what documentation and tutorials need into .venv."
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,docs,tutorials]'
+	@echo "Installing what documentation, tutorials and Hugging Face tests need into .venv."
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,docs,tutorials,transformers]'
 	@touch $@

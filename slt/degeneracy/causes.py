@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from slt.degeneracy.function import Inputs, Network, doubled
 from slt.degeneracy.graph import trace, unit_layers
 from slt.degeneracy.higher_order import HigherOrder
-from slt.degeneracy.linalg import beyond, inside, span
+from slt.degeneracy.linalg import beyond, extension, inside
 from slt.degeneracy.reducible import look
 from slt.degeneracy.symmetry import Generator
 from slt.degeneracy.units import Finding
@@ -60,10 +60,10 @@ class Sorter:
     def take(self, kind: str, name: str, vectors: Tensor) -> None:
         """Give a cause the part of span(vectors) that lies in the null space and was not taken."""
         within = inside(self.basis, vectors) if vectors.shape[1] else vectors
-        joined = span(torch.cat([self.taken, within], 1)) if within.shape[1] else self.taken
-        fresh = beyond(joined, self.taken)
+        fresh = extension(self.taken, within)
         if not fresh.shape[1]:
             return
+        joined = torch.cat([self.taken, fresh], 1)
         quartic = None
         if self._steep is not None:
             quartic = _rank(self._steep.T @ joined) - _rank(self._steep.T @ self.taken)

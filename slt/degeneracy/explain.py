@@ -172,6 +172,10 @@ class _Spectrum:
         return self.curve.lowest
 
     @property
+    def highest(self) -> float | None:
+        return None if self.values is None else float(self.values[-1])
+
+    @property
     def rank(self) -> int | None:
         if self.values is None:
             return None
@@ -217,11 +221,11 @@ def _small(subject: _Subject, spectrum: _Spectrum, llc: Estimate | None, generat
     found = _kernel(subject, spectrum)
     known = generators(network, inputs)
     fresh = None if subject.by_loss else fresh_kernel(network, inputs, found)
-    order = _order(subject, found, kinked, notes)
+    zeros = _zeros(subject, found, known)
+    order = _order(subject, found, zeros, kinked, notes)
     findings = [] if subject.by_loss else findings_of(network, inputs)
     within = found.basis if fresh is None else found.basis @ fresh.basis
     causes = sort_null_space(network, inputs, found.basis, within, known, findings, order)
-    zeros = _zeros(subject, found, known)
     if fresh is not None and fresh.rank:
         notes.append(f"{fresh.rank} null directions are null on these data alone")
     if found.kept and found.dropped and found.kept / found.dropped < 1e3:
@@ -241,7 +245,7 @@ def _small(subject: _Subject, spectrum: _Spectrum, llc: Estimate | None, generat
         flatness=(
             probed_flatness(subject.curvature)
             if spectrum.hessian is None
-            else dense_flatness(spectrum.hessian, network.center)
+            else dense_flatness(spectrum.hessian, network.center, spectrum.highest)
         ),
         hessian_rank=_hessian_rank(subject, spectrum, found),
         ggn_rank=ggn_rank,
@@ -272,12 +276,15 @@ def _kernel(subject: _Subject, spectrum: _Spectrum) -> Kernel:
     return Kernel(int(kept.sum()), vectors[:, ~kept], largest, last, first, None)
 
 
-def _order(subject: _Subject, found: Kernel, kinked: list[str], notes: list[str]) -> HigherOrder | None:
+def _order(subject: _Subject, found: Kernel, zeros: Zeros, kinked: list[str], notes: list[str]) -> HigherOrder | None:
     """The order of growth, or None with a note that says why not."""
     nullity = found.basis.shape[1]
     why = None
     if subject.by_loss:
         why = "it takes function=, since the loss itself serves here"
+    elif zeros.dimension == nullity and not kinked:
+        # tangent to zeros, so flat to every order: II(u, u) is what the curvature of f along Z leaves, which is nothing
+        return HigherOrder(nullity, found.basis, 0, 0, nullity, True, (None, None)) if nullity else None
     elif subject.dimension > LARGEST:
         why = f"it takes at most {LARGEST} moving entries"
     elif nullity > _HIGHER_NULLITY:

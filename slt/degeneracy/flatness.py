@@ -45,12 +45,12 @@ class Flatness:
         )
 
 
-def dense_flatness(hessian: Tensor, center: Tensor) -> Flatness:
-    """Measure flatness from the whole Hessian, exactly."""
+def dense_flatness(hessian: Tensor, center: Tensor, top: float | None = None) -> Flatness:
+    """Measure flatness from the whole Hessian, exactly; its largest eigenvalue may be handed over."""
     scaled = hessian * center.abs()[:, None] * center.abs()
     return Flatness(
         trace=float(hessian.trace()),
-        top=float(torch.linalg.eigvalsh(hessian)[-1]),
+        top=float(torch.linalg.eigvalsh(hessian)[-1]) if top is None else top,
         invariant_trace=float(scaled.trace()),
         invariant_top=float(torch.linalg.eigvalsh(scaled)[-1]),
     )

@@ -18,7 +18,7 @@ from slt.degeneracy.function import (
     resolve_function,
 )
 from slt.degeneracy.graph import trace
-from slt.degeneracy.jacobian import dimension_of
+from slt.degeneracy.jacobian import dimension_of, examples_at_once
 from slt.degeneracy.linalg import beyond, complement
 from slt.degeneracy.precision import require_memory
 from slt.errors import SettingsError
@@ -109,7 +109,7 @@ class Form:
         self.batch = inputs.rows(picked)
         rows = [
             self.network.jacobian(self.network.center, inputs.rows(piece)) @ self.moving
-            for piece in picked.split(max(1, 32 // width))
+            for piece in picked.split(examples_at_once(width))
         ]
         self.range, self.factor = torch.linalg.qr(torch.cat(rows))
         self.size = float(torch.linalg.matrix_norm(self.factor)) if self.factor.numel() else 0.0
@@ -228,8 +228,7 @@ def _third_obstruction(form: Form, u: Tensor, v: Tensor) -> Tensor:
     bent = form.second(v[:, None], v)[:, 0]
     step = -0.5 * form.preimage(bent)
     moved = -form.preimage(form.second(u, v))
-    changed = torch.stack([form.second(column[:, None], v)[:, 0] for column in moved.T], 1)
-    return form.off_range(0.5 * form.third(u, v) + form.second(u, step) + changed)
+    return form.off_range(0.5 * form.third(u, v) + form.second(u, step) + form.second(moved, v))
 
 
 def _kernel_of(

@@ -26,6 +26,7 @@ _CLEAR = 1e3  # the last singular value kept over the first dropped: below this 
 _FRESH_SEED = 20_231  # of the fresh inputs on which a rank is tested
 _SPARE_ROWS = 64  # rows beyond twice the columns that are decomposed; on the rest the null space is only tested
 _PUSHED_ROWS = 256  # examples on which directions are pushed forward at a time
+_TOGETHER = 128  # outputs that go back in one pass
 _VMAP = 64  # directions pushed forward together
 
 
@@ -209,7 +210,7 @@ def null_space(network: Network, inputs: Inputs, width: int) -> Kernel:
     rows = Rows(network.dimension)
     enough = min(inputs.n, -(-(2 * network.dimension + _SPARE_ROWS) // max(width, 1)))
     picked = (torch.arange(enough) * inputs.n) // enough  # spread over the data, which may be sorted
-    for piece in picked.split(_examples_at_once(width)):
+    for piece in picked.split(examples_at_once(width)):
         rows.add(network.jacobian(network.center, inputs.rows(piece)))
     found = kernel(rows.factor())
     everything = torch.arange(inputs.n)
@@ -219,8 +220,9 @@ def null_space(network: Network, inputs: Inputs, width: int) -> Kernel:
     return _narrow(found, _pushed(network, inputs, rest, found.basis, width))
 
 
-def _examples_at_once(width: int) -> int:
-    return max(1, 32 // max(width, 1))
+def examples_at_once(width: int) -> int:
+    """How many examples to differentiate together: each output goes back through all of them."""
+    return max(1, _TOGETHER // max(width, 1))
 
 
 def _narrow(found: Kernel, pushed: Tensor) -> Kernel:
@@ -249,7 +251,7 @@ def _pushed(network: Network, inputs: Inputs, rows: Tensor, basis: Tensor, width
     if not basis.shape[1]:
         return total.factor()
     if width <= 2 * basis.shape[1]:
-        for piece in rows.split(_examples_at_once(width)):
+        for piece in rows.split(examples_at_once(width)):
             total.add(network.jacobian(network.center, inputs.rows(piece)) @ basis)
     else:
         for piece in rows.split(_PUSHED_ROWS):

@@ -8,7 +8,7 @@ from torch import Tensor
 TOLERANCE = 1e-10  # of the largest singular value: what is below counts as zero
 _WHOLE = 1200  # columns up to which one singular value decomposition does it all
 _RIDGE = 1e-13  # of the largest row norm: keeps triangular solves sane where the matrix is singular
-_BLOCK = 64  # vectors of the first inverse iteration; doubled until some of them are not null
+_BLOCK = 64  # vectors of the first inverse iteration; each further one takes as many as were found null
 _ITERATIONS = 3
 
 
@@ -48,7 +48,7 @@ class Rows:
         self._held.append(rows.detach().to("cpu", torch.float64))
         self._count += len(rows)
         self.rows += len(rows)
-        if self._count >= max(self.columns, 512):
+        if self._count >= max(2 * self.columns, 512):  # each reduction costs as much as the factor has rows
             self._reduce()
 
     def factor(self) -> Tensor:
@@ -97,32 +97,39 @@ def _large_kernel(matrix: Tensor, scale: float | None) -> Kernel:
     square = torch.cat([matrix, ridge * torch.eye(columns, dtype=matrix.dtype)])
     factor = torch.linalg.qr(square, mode="r").R
     largest = _largest(factor) if scale is None else scale
+    basis, kept, dropped = matrix.new_zeros(columns, 0), None, None
     block = max(columns - len(matrix), 0) + _BLOCK
-    while True:
-        block = min(block, columns)
-        vectors, values = _smallest(factor, block)
-        small = values <= TOLERANCE * largest
-        if not bool(small.all()) or block == columns:
+    while basis.shape[1] < columns:
+        vectors, values = _smallest(factor, min(block, columns - basis.shape[1]), basis)
+        small = int((values <= TOLERANCE * largest).sum())
+        basis = torch.cat([basis, vectors[:, :small]], 1)
+        if small:
+            dropped = max(dropped or 0.0, float(values[small - 1]) / largest)
+        if small < len(values):
+            kept = float(values[small]) / largest
             break
-        block *= 2
-    nullity = int(small.sum())
-    kept = float(values[nullity]) / largest if nullity < len(values) else None
-    dropped = float(values[nullity - 1]) / largest if nullity else None
-    return Kernel(columns - nullity, vectors[:, :nullity].contiguous(), largest, kept, dropped, None)
+        block = basis.shape[1]
+    return Kernel(columns - basis.shape[1], basis.contiguous(), largest, kept, dropped, None)
 
 
-def _smallest(factor: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The smallest singular values of a triangular matrix, ascending, and their right vectors."""
-    generator = torch.Generator("cpu").manual_seed(0)
+def _smallest(factor: Tensor, count: int, known: Tensor) -> tuple[Tensor, Tensor]:
+    """The smallest singular values of a triangular matrix beside known ones, ascending, and their right vectors."""
+    generator = torch.Generator("cpu").manual_seed(known.shape[1])
     vectors = torch.randn(factor.shape[1], count, generator=generator, dtype=factor.dtype, device="cpu")
+    vectors = _orthonormal(vectors, known)
     for _ in range(_ITERATIONS):
-        vectors = torch.linalg.qr(vectors).Q
         half = torch.linalg.solve_triangular(factor.T, vectors, upper=False)
         vectors = torch.linalg.solve_triangular(factor, half, upper=True)
-        vectors = vectors / vectors.norm(dim=0)
-    vectors = torch.linalg.qr(vectors).Q
+        vectors = _orthonormal(vectors / vectors.norm(dim=0), known)
     _, values, right = torch.linalg.svd(factor @ vectors, full_matrices=False)
     return vectors @ right.T.flip(1), values.flip(0)
+
+
+def _orthonormal(vectors: Tensor, known: Tensor) -> Tensor:
+    """An orthonormal basis of the columns' span, orthogonal to known columns."""
+    for _ in range(2 if known.shape[1] else 1):  # twice is enough
+        vectors = torch.linalg.qr(vectors - known @ (known.T @ vectors)).Q
+    return vectors
 
 
 def _largest(factor: Tensor, iterations: int = 30) -> float:
@@ -156,6 +163,15 @@ def beyond(basis: Tensor, taken: Tensor) -> Tensor:
     coordinates = span(basis.T @ taken)
     left, _, _ = torch.linalg.svd(coordinates, full_matrices=True)
     return basis @ left[:, coordinates.shape[1] :]
+
+
+def extension(known: Tensor, vectors: Tensor, tolerance: float = 1e-6) -> Tensor:
+    """Return an orthonormal basis of what orthonormal columns add to the span of known ones, (P, dim)."""
+    if not vectors.shape[1]:
+        return vectors
+    left, values, _ = torch.linalg.svd(vectors - known @ (known.T @ vectors), full_matrices=False)
+    added = left[:, values > tolerance]
+    return _orthonormal(added, known) if added.shape[1] else added
 
 
 def inside(basis: Tensor, vectors: Tensor, tolerance: float = 1e-6) -> Tensor:

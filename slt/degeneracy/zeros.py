@@ -8,7 +8,7 @@ from torch import Tensor
 
 from slt.degeneracy.function import Inputs, Network
 from slt.degeneracy.jacobian import null_space
-from slt.degeneracy.linalg import Kernel, inside, kernel, span
+from slt.degeneracy.linalg import Kernel, extension, inside, kernel, span
 
 _NEARBY = 1e-3  # of a tensor's size: where the rank is looked at again
 _STEP = 0.05  # of |w*|: the finite step that a flat subspace is tried on
@@ -106,8 +106,8 @@ def flat_space(network: Network, inputs: Inputs, basis: Tensor, step: float = _S
     for candidate in sorted(candidates, key=lambda c: -c.shape[1]):
         if not candidate.shape[1]:
             continue
-        joint = span(torch.cat([chosen, candidate], 1))
-        if joint.shape[1] > chosen.shape[1] and _stays(network, inputs, joint, step):
+        added = extension(chosen, candidate)
+        if added.shape[1] and _stays(network, inputs, joint := torch.cat([chosen, added], 1), step):
             chosen = joint
     return chosen
 

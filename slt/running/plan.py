@@ -93,8 +93,8 @@ def make_plan(
         _require_enough(budget, chosen, chains, cost)
         steps = (passes - cost.start) / cost.step
         most = (passes - cost.start - _LEAST_DRAWS * cost.thin * cost.longest) / cost.warmup
-        # As many as there may be: what ends the run is the budget.
-        draws = int(2 * steps / cost.thin) + _LEAST_DRAWS
+        # As many as there may be, of HMC with as few as one leapfrog each: what ends the run is the budget.
+        draws = int(2 * max(steps, steps * cost.step) / cost.thin) + _LEAST_DRAWS
     else:
         steps, most, draws = max(passes / cost.step, 1), math.inf, _DRAWS
     warmup = max(int(min(_WARMUP_STEPS[chosen.full_data], _WARMUP_SHARE * steps, most)), _LEAST_WARMUP)

@@ -1,5 +1,6 @@
 """The arithmetic that warmup shares between samplers."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,11 +8,19 @@ import torch
 from torch import Tensor
 
 from slt._tree import Params, inner, per_chain
+from slt.posterior import Posterior
 
 
 def mean_over(values: Tensor, alive: Tensor) -> Tensor:
     """Give every chain the mean over the living ones; (chains,)."""
     return values[alive].mean().expand_as(values).clone() if bool(alive.any()) else values
+
+
+def localizer_frequency(posterior: Posterior, metric: Params) -> float:
+    """Return how fast the localizer alone would swing a chain in a metric: the square root of its mean curvature."""
+    pulls = [float((gamma * metric[name]).double().mean()) for name, gamma in posterior.precision.items()]
+    sizes = [sum(posterior.evaluator.leaves[name]) for name in posterior.precision]
+    return math.sqrt(sum(p * k for p, k in zip(pulls, sizes, strict=True)) / sum(sizes))
 
 
 class DualAverage(NamedTuple):

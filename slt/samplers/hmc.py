@@ -11,13 +11,14 @@ from slt._noise import Random
 from slt._tree import Params, clone, per_chain, where
 from slt.errors import SettingsError
 from slt.posterior import Posterior
-from slt.samplers._adaptation import Moments, StepSearch
+from slt.samplers._adaptation import Moments, StepSearch, localizer_frequency
 from slt.samplers._mass import Directions, Mass
 from slt.samplers.preconditioning import Diagonal, Learning, check_preconditioner
 from slt.samplers.protocol import AUTO, Auto, Info
 
 DIVERGENCE = 1000.0  # energy error in nats beyond which a trajectory has left the hills (Stan's threshold)
 _SEARCH = 60  # doublings or halvings of the first step at most
+_TURN = math.pi / 2  # radians of the localizer's own oscillation, beyond which a trajectory comes back
 
 
 class State(NamedTuple):
@@ -29,9 +30,10 @@ class State(NamedTuple):
 
 
 class Tuning(NamedTuple):
-    """What warmup decides; `inverse_mass` is shared by all chains."""
+    """What warmup decides; `inverse_mass` is shared by all chains, and so is the mean number of leapfrogs."""
 
     step_size: Tensor
+    leapfrogs: Tensor
     inverse_mass: Params
 
 
@@ -39,6 +41,7 @@ class LowRankTuning(NamedTuple):
     """The same with a few stiff directions, shared by all chains."""
 
     step_size: Tensor
+    leapfrogs: Tensor
     inverse_mass: Params
     basis: Params
 
@@ -49,6 +52,8 @@ class Adaptation(NamedTuple):
     search: StepSearch | None
     learning: Learning | None
     directions: Directions | None
+    frequency: Tensor
+    """Of the localizer's own oscillation in this mass, radians a unit of time; (chains,)."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ class HMC:
 
     Args:
         step_size: epsilon in units of sqrt(M w^2); AUTO finds it in warmup by dual averaging.
-        leapfrogs: Mean number of leapfrog steps, one gradient on all the data each.
+        leapfrogs: Mean number of leapfrog steps, one gradient on all the data each. Where the step is AUTO it is the
+            most there are: warmup takes fewer where fewer of the longest step make a quarter turn of the localizer's
+            own oscillation, beyond which a trajectory comes back.
         target_acceptance: Mean acceptance that AUTO aims at.
         jitter: Lowest and highest logarithm of the factor on the step.
         mass: "localizer", M^{-1} = the localizer's unit squared; "diagonal", variances seen in warmup; "low_rank", the
@@ -83,7 +90,7 @@ class HMC:
     step_size: float | Auto = AUTO
     leapfrogs: int = 8
     target_acceptance: float = 0.8
-    jitter: tuple[float, float] = (-2.0, 0.5)
+    jitter: tuple[float, float] = (-1.5, 0.0)
     mass: Literal["localizer", "diagonal", "low_rank"] | Diagonal = "localizer"
 
     full_data = True
@@ -108,20 +115,21 @@ class HMC:
         """Evaluate at w; without a step size, search for one that is about right there."""
         state = State(w, *posterior.evaluate(w))
         diagonal = self.mass.lay_out(posterior) if isinstance(self.mass, Diagonal) else clone(posterior.metric)
-        adaptation = Adaptation(
-            None,
-            Learning(0, Moments.start(w)) if self.mass == "diagonal" else None,
-            Directions.start(w, random) if self.mass == "low_rank" else None,
-        )
+        learning = Learning(0, Moments.start(w)) if self.mass == "diagonal" else None
+        directions = Directions.start(w, random) if self.mass == "low_rank" else None
+        search = None
         if isinstance(self.step_size, Auto):
             step_size = search_step(posterior, state, Mass(diagonal), nbeta, random)
-            adaptation = adaptation._replace(search=StepSearch.start(step_size))
+            search = StepSearch.start(step_size)
         else:
             step_size = torch.full_like(nbeta, self.step_size)
-        tuning = Tuning(step_size, diagonal)
+        tuning = Tuning(step_size, torch.full_like(nbeta, self.leapfrogs), diagonal)
         if self.mass == "low_rank":
             tuning = LowRankTuning(*tuning, {name: leaf[:0] for name, leaf in w.items()})
-        return state, tuning, None if adaptation == (None, None, None) else adaptation
+        if search is None and learning is None and directions is None:
+            return state, tuning, None
+        frequency = torch.full_like(nbeta, localizer_frequency(posterior, diagonal))
+        return state, tuning, Adaptation(search, learning, directions, frequency)
 
     def step(
         self, posterior: Posterior, state: State, tuning: Tuning | LowRankTuning, nbeta: Tensor, random: Random, t: int
@@ -130,7 +138,7 @@ class HMC:
         uniform = random.uniform(t).to(nbeta.device)
         low, high = self.jitter
         step_size = tuning.step_size * torch.exp(low + (high - low) * uniform[:, 0])
-        leapfrogs = max(1, round(self.leapfrogs * (0.5 + random.common(t))))
+        leapfrogs = max(1, round(float(tuning.leapfrogs.max()) * (0.5 + random.common(t))))
         mass = _mass(tuning)
         momentum = mass.draw(state.w, random, t)
         before = posterior.energy(state.w, state.excess, nbeta) + mass.kinetic(momentum)
@@ -165,23 +173,24 @@ class HMC:
         t: int,
     ) -> tuple[Adaptation, Tuning | LowRankTuning]:
         """Move the step toward the acceptance target; learn where the mass is learned."""
-        search, learning, directions = adaptation
+        search, learning, directions, frequency = adaptation
         step_size = tuning.step_size
         if search is not None:
             search, step_size = search.update(info.acceptance, self.target_acceptance, step_size)
         if learning is not None:
             learning = learning.observe(state.w)
+            frequency = torch.full_like(nbeta, localizer_frequency(posterior, tuning.inverse_mass))
         if directions is not None:
             # a step is a length in units of the mass's square root, so is this
             radius = step_size / math.sqrt(posterior.dimension)
             directions = directions.observe(posterior, _mass(tuning), state.w, state.grad, nbeta, radius)
-        return Adaptation(search, learning, directions), tuning._replace(step_size=step_size)
+        return Adaptation(search, learning, directions, frequency), tuning._replace(step_size=step_size)
 
     def pool(
         self, adaptation: Adaptation, tuning: Tuning | LowRankTuning, alive: Tensor
     ) -> tuple[Adaptation, Tuning | LowRankTuning]:
         """Share the step among the living chains; take the mass from what they have seen."""
-        search, learning, directions = adaptation
+        search, learning, directions, frequency = adaptation
         changed = False
         if learning is not None:
             learning, inverse_mass, ratio = learning.pool("diagonal", tuning.inverse_mass, alive)
@@ -193,8 +202,9 @@ class HMC:
                 tuning, changed = tuning._replace(basis=basis), True
         if search is not None:
             search, step_size = search.pool(tuning.step_size, self.target_acceptance, alive, restart=changed)
-            tuning = tuning._replace(step_size=step_size)
-        return Adaptation(search, learning, directions), tuning
+            angle = frequency * step_size * math.exp(self.jitter[1])  # of the longest leapfrog, in radians
+            tuning = tuning._replace(step_size=step_size, leapfrogs=(_TURN / angle).clamp(1, self.leapfrogs))
+        return Adaptation(search, learning, directions, frequency), tuning
 
 
 def _mass(tuning: Tuning | LowRankTuning) -> Mass:

@@ -11,7 +11,7 @@ from slt._noise import Random
 from slt._tree import Params, inner, per_chain
 from slt.errors import SettingsError
 from slt.posterior import Posterior
-from slt.samplers._adaptation import Curvature, mean_over
+from slt.samplers._adaptation import Curvature, localizer_frequency, mean_over
 from slt.samplers.preconditioning import Diagonal, Learning, check_preconditioner, start_metric
 from slt.samplers.protocol import AUTO, Auto, Info
 from slt.samplers.sgld import force_on, start_curvature
@@ -112,8 +112,8 @@ class SGNHT:
         if isinstance(self.step_size, Auto) or isinstance(self.diffusion, Auto):
             curvature = start_curvature(posterior, metric or posterior.metric, w, nbeta, random)
         if curvature is not None and isinstance(self.diffusion, Auto):
-            frequency = curvature.largest.sqrt()
-            diffusion = torch.maximum(torch.full_like(nbeta, _localizer_frequency(posterior)), 0.1 * frequency)
+            least = torch.full_like(nbeta, localizer_frequency(posterior, posterior.metric))
+            diffusion = torch.maximum(least, 0.1 * curvature.largest.sqrt())
         if curvature is not None and isinstance(self.step_size, Auto):
             step_size = _FRACTION / curvature.largest.sqrt()
         else:
@@ -224,10 +224,3 @@ def cool(momentum: Params, friction: Tensor, tuning: Tuning | MetricTuning, rand
 
 def _metric(posterior: Posterior, tuning: Tuning | MetricTuning) -> Params:
     return tuning.metric if isinstance(tuning, MetricTuning) else posterior.metric
-
-
-def _localizer_frequency(posterior: Posterior) -> float:
-    """Return the square root of the localizer's mean curvature in its own unit."""
-    pulls = [float((gamma * posterior.metric[name]).double().mean()) for name, gamma in posterior.precision.items()]
-    sizes = [sum(posterior.evaluator.leaves[name]) for name in posterior.precision]
-    return math.sqrt(sum(p * k for p, k in zip(pulls, sizes, strict=True)) / sum(sizes))

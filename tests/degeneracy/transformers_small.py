@@ -64,6 +64,7 @@ class Attention(nn.Module):
         self.v = nn.Linear(c.d_model, c.kv_heads * c.d_head, bias=bias)
         self.o = nn.Linear(c.heads * c.d_head, c.d_model, bias=bias)
         self.rotary = 0 if c.style == "gpt2" else c.rotary_dims or c.d_head
+        self.norms = nn.ModuleList(RMSNorm(c.d_head, c.norm_eps) for _ in range(2)) if c.qk_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
         c = self.c
@@ -71,6 +72,8 @@ class Attention(nn.Module):
             f(x).unflatten(-1, (n, c.d_head)).transpose(1, 2)
             for f, n in ((self.q, c.heads), (self.k, c.kv_heads), (self.v, c.kv_heads))
         )
+        if self.norms is not None:
+            q, k = self.norms[0](q), self.norms[1](k)
         if self.rotary:
             q, k = rotated(q, self.rotary), rotated(k, self.rotary)
         k, v = (t.repeat_interleave(c.heads // c.kv_heads, 1) for t in (k, v))

@@ -59,6 +59,31 @@ def test_hmc_follows_the_posterior(localization: float) -> None:
     assert abs(z_score(trace.get("sample_stats", "virial"), well.dimension, well.dimension)) < 4
 
 
+@pytest.mark.parametrize(("localization", "fewer"), [(1.0, False), (3000.0, True)])
+def test_a_trajectory_ends_at_a_quarter_turn_of_the_localizer(localization: float, fewer: bool) -> None:
+    """Its length is a matter of speed: the law stays, and the gradients spent are those that the tuning tells."""
+    well = Well(localization=localization)
+    trace = tuned_run(well)
+    assert abs(z_score(energies(trace), well.energy, well.dimension)) < 4
+    step_size, leapfrogs = (trace.get("constant_data", f"tuning_{name}") for name in ("step_size", "leapfrogs"))
+    quarter = math.pi / 2 / (math.sqrt(localization) * step_size * math.exp(HMC().jitter[1]))
+    assert leapfrogs == pytest.approx(np.clip(quarter, 1, 8))
+    assert (leapfrogs < 4).all() == fewer
+    per_step = trace.settings["gradients"] / (trace.chains * (trace.draws + trace.settings["warmup"]))
+    assert (per_step < 5) == fewer
+
+
+def tuned_run(well: Well) -> Trace:
+    return sample(well.posterior(), HMC(), chains=600, draws=20, warmup=40, seed=3, progress=False)
+
+
+def test_a_trajectory_that_turns_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a frequency that is too low it goes on: the draws stay right, the gradients do not."""
+    true = hmc.localizer_frequency
+    monkeypatch.setattr(hmc, "localizer_frequency", lambda posterior, mass: true(posterior, mass) / 100)
+    assert (tuned_run(Well(localization=3000.0)).get("constant_data", "tuning_leapfrogs") > 7).all()
+
+
 class Quartic(nn.Module):
     def __init__(self) -> None:
         super().__init__()
