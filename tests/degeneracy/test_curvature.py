@@ -83,9 +83,9 @@ def test_a_loss_without_one_call_of_the_model_has_no_gauss_newton_part():
         assert not Curvature(p).splits
 
 
-@pytest.mark.smoke  # `make smoke` installs it
+@pytest.mark.smoke
 def test_curvlinops_agrees():
-    curvlinops = pytest.importorskip("curvlinops", reason="a second implementation of the products: make smoke")
+    curvlinops = pytest.importorskip("curvlinops", reason="needs curvlinops-for-pytorch, which asks for a torchvision")
     p = problem()
     x, y = p.batch(torch.arange(p.n))
     given = (p.model, nn.CrossEntropyLoss(), list(p.model.parameters()), [(x, y)])
