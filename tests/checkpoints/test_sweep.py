@@ -81,7 +81,7 @@ def test_a_failed_checkpoint_is_reported_and_the_rest_finished(folder: Path) -> 
     assert list(found.estimates) == ["step-2", "step-10"]
     assert isinstance(found.failures["step-5"], CheckpointError)
     assert isinstance(found.failures["step-7"], CheckpointError)
-    assert "holds NaN or infinity in 1 parameters, such as '0.weight'" in str(found)
+    assert "holds NaN or infinity in 1 parameters, such as '0.weight'" in str(found.failures["step-7"])
     assert not found.ok
     assert "does not fit Sequential" in str(found)
     assert "failed" in found._repr_html_()

@@ -169,6 +169,7 @@ def test_the_census_plugs_in():
     assert found.causes[0].name == "heads"
 
 
+@pytest.mark.exact
 def test_an_estimate_stands_beside_its_quadratic_value():
     toy = slt.toys.quadratic([1.0, 0.01, 0.001])
     found = {}

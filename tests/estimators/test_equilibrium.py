@@ -26,6 +26,7 @@ def test_what_is_held_against_a_run(virial: float, mcse: float, expected: float,
     assert kinds == [Problem.NOT_EQUILIBRATED] * held
 
 
+@pytest.mark.exact
 def test_chains_that_still_spread_are_named_and_long_ones_are_not() -> None:
     """Curvatures over six decades: slow directions are far from equilibrium while the energy looks level."""
     toy = slt.toys.quadratic(np.logspace(-2, 4, 40).tolist())
