@@ -29,7 +29,7 @@ exact: $(STAMP)  ## The statistical suite against exact answers: slow
 	$(BIN)/pytest -n 2 -m exact
 
 smoke: $(DOCS_STAMP)  ## The package used as a user would, the tutorials included
-	$(BIN)/pytest -m smoke
+	$(BIN)/pytest -n 2 -m smoke
 
 docs: $(DOCS_STAMP)  ## Build the documentation into docs/_build; a warning is an error
 	rm -rf docs/_build
