@@ -19,7 +19,7 @@ StatedLaw = Callable[[Well, Mapping[str, Any]], float]
 """From a well and what warmup found, by field of the Tuning, to the mean energy that the sampler should have there."""
 
 _ERRORS = 4.0
-_SMALL_BIAS, _RESOLVED = 0.01, 0.0035  # of the energy: what an unadjusted sampler may keep, and how well it is seen
+_SMALL_BIAS, _RESOLVED = 0.01, 0.006  # of the energy: what an unadjusted sampler may keep, and how well it is seen
 _FEW, _SETTLE, _LOOK = 250, 60, 20  # chains, steps to the law, and steps in which acceptance is measured
 
 
