@@ -8,27 +8,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, grad_and_value, hessian, vmap
 
 from slt import toys
 from slt.errors import SettingsError
+from tests.toys import networks, potentials, statistical
+
+MAKERS: dict[str, Callable[..., toys.Toy]] = {**potentials.MAKERS, **networks.MAKERS, **statistical.MAKERS}
 
 
-def valley(w: Tensor) -> Tensor:
-    """A curved valley, w_1 = w_0^2."""
-    return (w[..., 1] - w[..., 0] ** 2) ** 2
-
-
-MAKERS: dict[str, Callable[..., toys.Toy]] = {
-    "quadratic": lambda **kw: toys.quadratic([100.0, 1.0, 0.0], **kw),
-    "quadratic, ones": lambda **kw: toys.quadratic(5, **kw),
-    "crossing 2 2": lambda **kw: toys.normal_crossing((2, 2), **kw),
-    "crossing 1 3 0 4": lambda **kw: toys.normal_crossing((1, 3, 0, 4), **kw),
-    "deep linear": lambda **kw: toys.deep_linear((4, 3, 5), rank=2, **kw),
-    "deep linear, four layers": lambda **kw: toys.deep_linear((4, 3, 5, 3, 2), rank=1, **kw),
-    "deep linear, rank 0": lambda **kw: toys.deep_linear((2, 3, 2), **kw),
-    "potential": lambda **kw: toys.from_potential(valley, [0.5, 0.25], **kw),
-}
 every_toy = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 
 
@@ -65,10 +53,31 @@ def test_loss_and_gradient_vanish_at_center(make: Callable[..., toys.Toy]):
     toy = make()
     loss = toy.loss(toy.model, toy.data)
     loss.backward()
-    assert abs(loss.item()) < 1e-28
+    assert abs(loss.item()) < 1e-14
     for parameter in toy.model.parameters():
         assert parameter.grad is not None
-        assert parameter.grad.abs().max() < 1e-13
+        assert parameter.grad.abs().max() < 1e-12
+
+
+@every_toy
+@pytest.mark.usefixtures("float64")
+def test_center_is_a_minimum_and_its_curvature_bounds_the_answer(make: Callable[..., toys.Toy]):
+    toy = make()
+    wrapper = Wrapper(toy)
+    tensors = dict(wrapper.named_parameters())
+    flat = torch.nn.utils.parameters_to_vector(tensors.values()).detach()
+
+    def value(w: Tensor) -> Tensor:
+        pieces = w.split([tensor.numel() for tensor in tensors.values()])
+        leaves = {name: piece.view_as(tensors[name]) for name, piece in zip(tensors, pieces, strict=True)}
+        return functional_call(wrapper, leaves, (toy.data,))
+
+    curvatures = torch.linalg.eigvalsh(hessian(value)(flat))
+    largest = max(curvatures[-1].item(), 1e-3)
+    assert curvatures[0] > -1e-10 * largest
+    rank = int((curvatures > 1e-8 * largest).sum())
+    if toy.exact is not None:
+        assert rank / 2 <= toy.exact.value <= len(flat) / 2
 
 
 @every_toy
