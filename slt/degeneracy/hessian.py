@@ -13,6 +13,7 @@ from slt.problem import Problem
 from slt.problem.data import Batch
 
 _DENSE_ROWS = 64  # rows of a dense curvature taken in one backward pass
+_DENSE_CHUNK = 512  # and examples, so that what passes between layers stays near the processor
 
 
 class Curvature:
@@ -84,7 +85,7 @@ class Curvature:
         """H at w*, (P, P)."""
         size = self.dimension
         total = torch.zeros(size, size, dtype=torch.float64, device=self.network.center.device)
-        for share, batch in self._chunks():
+        for share, batch in self._chunks(_DENSE_CHUNK):
             leaf, gradient = self._gradient_graph(batch)
             if not gradient.requires_grad:
                 continue
@@ -117,9 +118,15 @@ class Curvature:
             return torch.zeros_like(tangent)
         return torch.autograd.grad(slope, outputs, tangent, materialize_grads=True)[0]
 
-    def _chunks(self) -> Iterator[tuple[float, Batch]]:
-        for rows, batch in self.problem.chunks():
-            yield len(rows) / self.problem.n, batch
+    def _chunks(self, most: int | None = None) -> Iterator[tuple[float, Batch]]:
+        """Shares and batches of a pass over all the data, of at most so many examples each."""
+        n = self.problem.n
+        if most is None or most >= min(self.problem.chunk, n):
+            for rows, batch in self.problem.chunks():
+                yield len(rows) / n, batch
+            return
+        for rows in torch.arange(n).split(most):
+            yield len(rows) / n, self.problem.batch(rows)
 
     def _check_split(self) -> bool:
         """Whether the loss of the outputs alone is the loss."""

@@ -109,3 +109,38 @@ def test_beyond_the_dense_size_the_rank_is_a_bound(monkeypatch):
     assert found.blocks == {"0": (15, 35), "2": (18, 18)}
     assert found.rank == 33 == whole.rank  # tight here
     assert "functional dimension <= 33 of 53" in str(found)
+
+
+class ReadOutside(nn.Module):
+    """Layers whose weights are read without calling them: one never called, one called and read beside."""
+
+    def __init__(self):
+        super().__init__()
+        self.places, self.both, self.head = nn.Embedding(5, 3), nn.Linear(3, 3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        x = torch.tanh(x + self.places.weight[: x.shape[1]])
+        return self.head(torch.tanh(self.both(x)) + torch.tanh(x @ self.both.weight))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32])
+def test_what_is_read_outside_its_layer_is_not_certified(kind):
+    model, inputs = drawn(ReadOutside()).to(kind), normal(50, 5, 3).to(kind)
+    found = certified(model, inputs)
+    assert set(found) == {"head"}  # or else all 15 entries of "places" would pass for null
+    assert block_nullity(model, inputs, "places") == 0
+    assert block_nullity(model, inputs, "both") == 0
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+def test_padding_of_images_is_what_the_layer_makes_of_it(mode):
+    layer = nn.Conv2d(2, 3, 3, padding="same", padding_mode=mode)
+    model, images = drawn(nn.Sequential(layer)), normal(30, 1, 4, 4)
+    images = torch.cat([images, images], 1)  # equal channels: inputs of rank 9 of 18, and the bias
+    assert certified(model, images)["0"].nullity == 27 == block_nullity(model, images, "0")
+
+
+def test_a_padded_row():
+    model = drawn(nn.Sequential(nn.Embedding(6, 3, padding_idx=0), nn.Linear(3, 2)))
+    ids = torch.randint(4, (40, 5), generator=torch.Generator().manual_seed(0))
+    assert certified(model, ids)["0"].nullity == 2 * 3 + 4  # two unused rows, and outputs of rank 2 of 3 in the others
