@@ -118,6 +118,16 @@ def certify(network: Network, inputs: Inputs, *, batch: int | None = None, seed:
     return [_certificate(network, tap) for tap in taps if tap.alone]
 
 
+def left_out(network: Network, certificates: list[Certificate]) -> list[str]:
+    """Name the layers with a matrix that moves, of which no certificate speaks."""
+    spoken, moving = {c.layer for c in certificates}, {id(s.parameter) for s in network.segments}
+    return [
+        name
+        for name, module in network.model.named_modules()
+        if isinstance(module, _KINDS) and id(module.weight) in moving and name not in spoken
+    ]
+
+
 def _taps(network: Network) -> list[_Tap]:
     """The layers whose weight moves whole, is the weight of no other layer, and is used by calling the layer."""
     moving = {id(s.parameter): s for s in network.segments}
@@ -127,7 +137,7 @@ def _taps(network: Network) -> list[_Tap]:
             counts[id(p)] = counts.get(id(p), 0) + 1
     found = []
     for name, module in network.model.named_modules():
-        if not isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)) or getattr(module, "groups", 1) != 1:
+        if not isinstance(module, _KINDS) or getattr(module, "groups", 1) != 1:
             continue
         held = [p for p in (module.weight, getattr(module, "bias", None)) if p is not None]
         whole = all(id(p) in moving and moving[id(p)].index is None and counts[id(p)] == 1 for p in held)
@@ -136,6 +146,7 @@ def _taps(network: Network) -> list[_Tap]:
     return found
 
 
+_KINDS = (nn.Linear, nn.Conv2d, nn.Embedding)
 _ATTENTION_PARTS = (nn.modules.linear.NonDynamicallyQuantizableLinear,)  # read by attention without being called
 
 

@@ -15,7 +15,7 @@ from slt.degeneracy.causes import (
     findings_of,
     sort_null_space,
 )
-from slt.degeneracy.certificates import certify
+from slt.degeneracy.certificates import certify, left_out
 from slt.degeneracy.explanation import Explanation
 from slt.degeneracy.flatness import dense_flatness, probed_flatness
 from slt.degeneracy.function import Function, FunctionName, Inputs, Network, exact
@@ -243,7 +243,7 @@ def _small(subject: _Subject, spectrum: _Spectrum, llc: Estimate | None, generat
         bounds=_bounds(subject, spectrum, found, zeros, kinked),
         localized=_localized(subject, spectrum, llc, notes),
         flatness=(
-            probed_flatness(subject.curvature)
+            probed_flatness(subject.curvature, curve=spectrum.curve)
             if spectrum.hessian is None
             else dense_flatness(spectrum.hessian, network.center, spectrum.highest)
         ),
@@ -376,6 +376,9 @@ def _large(subject: _Subject, spectrum: _Spectrum, llc: Estimate | None) -> Expl
         )
     certificates = certify(network, inputs)
     nullity = sum(c.nullity for c in certificates)
+    missed = left_out(network, certificates)
+    if missed:
+        notes.append(f"nothing was certified for {', '.join(missed)}: shared, read outside the layer, or held in part")
     notes.append(
         f"{subject.dimension:,} entries are too many for the whole Jacobian: what is certified is a part of the nulls"
     )
@@ -390,7 +393,7 @@ def _large(subject: _Subject, spectrum: _Spectrum, llc: Estimate | None) -> Expl
         for c in certificates
         if c.nullity
     ]
-    flatness = probed_flatness(subject.curvature, probes=4, steps=10)
+    flatness = probed_flatness(subject.curvature, probes=4, steps=10, curve=spectrum.curve)
     return Explanation(
         dimension=subject.dimension,
         function=subject.name,

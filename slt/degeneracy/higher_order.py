@@ -19,7 +19,7 @@ from slt.degeneracy.function import (
 )
 from slt.degeneracy.graph import trace
 from slt.degeneracy.jacobian import dimension_of, examples_at_once
-from slt.degeneracy.linalg import beyond, complement
+from slt.degeneracy.linalg import Rows, beyond, complement
 from slt.degeneracy.precision import require_memory
 from slt.errors import SettingsError
 from slt.problem.parameters import Selection, select
@@ -244,14 +244,14 @@ def _kernel_of(
     if not space.shape[1]:
         return space, (None, None)
     generator = torch.Generator("cpu").manual_seed(seed)
-    rows: list[Tensor] = []
+    rows = Rows(space.shape[1])
     rank, result = -1, space
     gap: tuple[float | None, float | None] = (None, None)
     while True:
         mix = torch.randn(probes.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(space.device)
         v = probes @ (mix / mix.norm())
-        rows.append(torch.linalg.qr(apply(space, v), mode="r").R)
-        _, values, right = torch.linalg.svd(torch.cat(rows), full_matrices=True)
+        rows.add(apply(space, v))
+        _, values, right = torch.linalg.svd(rows.factor(), full_matrices=True)
         scale = max(float(values[0]), 1e-3 * form.size)
         found = int((values > _ZERO * scale).sum()) if scale > 0 else 0
         if found == rank:

@@ -107,13 +107,12 @@ def _large_kernel(matrix: Tensor, scale: float | None) -> Kernel:
     while basis.shape[1] < columns:
         vectors, values = _smallest(factor, min(expected + _SPARE, columns - basis.shape[1]), basis)
         small = int((values <= TOLERANCE * largest).sum())
-        basis = torch.cat([basis, vectors[:, :small]], 1)
-        if small:
-            dropped = max(dropped or 0.0, float(values[small - 1]) / largest)
-        if small < len(values):
-            kept = float(values[small]) / largest
+        if not small:  # a few vectors beside all that is null: they know the first singular value kept
+            kept = float(values[0]) / largest
             break
-        expected = basis.shape[1]
+        basis = torch.cat([basis, vectors[:, :small]], 1)
+        dropped = max(dropped or 0.0, float(values[small - 1]) / largest)
+        expected = basis.shape[1] if small == len(values) else 0
     return Kernel(columns - basis.shape[1], basis.contiguous(), largest, kept, dropped, None)
 
 
@@ -143,7 +142,7 @@ def _smallest(factor: Tensor, count: int, known: Tensor) -> tuple[Tensor, Tensor
     generator = torch.Generator("cpu").manual_seed(known.shape[1])
     vectors = torch.randn(factor.shape[1], count, generator=generator, dtype=factor.dtype, device="cpu")
     vectors = _orthonormal(vectors, known)
-    for _ in range(_ITERATIONS):
+    for _ in range(_ITERATIONS if count <= _SPARE else _ITERATIONS - 1):  # what is null comes out first
         half = torch.linalg.solve_triangular(factor.T, vectors, upper=False)
         vectors = torch.linalg.solve_triangular(factor, half, upper=True)
         vectors = _orthonormal(vectors / vectors.norm(dim=0), known)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import slt
-from slt.degeneracy.certificates import certify
+from slt.degeneracy.certificates import certify, left_out
 from slt.degeneracy.function import Inputs, Network, exact, logits
 from slt.errors import SettingsError
 from slt.problem.parameters import select
@@ -128,6 +128,7 @@ def test_what_is_read_outside_its_layer_is_not_certified(kind):
     model, inputs = drawn(ReadOutside()).to(kind), normal(50, 5, 3).to(kind)
     found = certified(model, inputs)
     assert set(found) == {"head"}  # or else all 15 entries of "places" would pass for null
+    assert left_out(Network(model, select(model, None), logits), list(found.values())) == ["places", "both"]
     assert block_nullity(model, inputs, "places") == 0
     assert block_nullity(model, inputs, "both") == 0
 
