@@ -16,7 +16,7 @@ from slt.degeneracy.function import (
     exact,
     resolve_function,
 )
-from slt.degeneracy.linalg import Kernel, Rows, complement, kernel
+from slt.degeneracy.linalg import TOLERANCE, Kernel, Rows, complement, kernel
 from slt.degeneracy.precision import require_memory
 from slt.errors import SettingsError
 from slt.problem.parameters import Selection, select
@@ -262,9 +262,10 @@ def _seen(network: Network, inputs: Inputs, rows: Tensor, found: Kernel) -> Kern
     while True:
         count = min(max(len(drawn), _COMBINED), size + _SURPLUS - len(drawn))
         drawn = torch.cat([drawn, _combinations(network, inputs, rows, count, generator) @ found.basis])
-        seen = kernel(drawn / len(drawn) ** 0.5, scale=scale)
-        if seen.rank + _SURPLUS <= len(drawn):
+        values = torch.linalg.svdvals(drawn / len(drawn) ** 0.5)
+        if int((values > TOLERANCE * (scale or float(values[0]))).sum()) + _SURPLUS <= len(drawn):
             break
+    seen = kernel(drawn / len(drawn) ** 0.5, scale=scale)
     if not seen.rank:
         return seen
     values = _along(network, inputs, rows, found.basis @ complement(seen.basis))

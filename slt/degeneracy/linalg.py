@@ -83,17 +83,18 @@ def kernel(matrix: Tensor, *, scale: float | None = None) -> Kernel:
     columns = matrix.shape[1]
     if matrix.shape[0] == 0 or columns == 0 or not bool(matrix.any()):
         return Kernel(0, torch.eye(columns, dtype=matrix.dtype), 0.0, None, None, torch.zeros(columns))
-    if columns > _WHOLE:
+    if min(matrix.shape) > _WHOLE:
         return _large_kernel(matrix, scale)
     if matrix.shape[0] > columns:
         matrix = torch.linalg.qr(matrix, mode="r").R
-    _, values, right = torch.linalg.svd(matrix, full_matrices=True)
+    _, values, right = torch.linalg.svd(matrix, full_matrices=columns <= _WHOLE)
     largest = float(values[0]) if scale is None else scale
     rank = int((values > TOLERANCE * largest).sum())
     padded = torch.cat([values, values.new_zeros(columns - len(values))])
     kept = float(values[rank - 1]) / largest if rank else None
     dropped = float(padded[rank]) / largest if rank < columns else None
-    return Kernel(rank, right[rank:].T.contiguous(), largest, kept, dropped, padded)
+    basis = right[rank:].T if len(right) == columns else complement(right[:rank].T)
+    return Kernel(rank, basis.contiguous(), largest, kept, dropped, padded)
 
 
 def _large_kernel(matrix: Tensor, scale: float | None) -> Kernel:
