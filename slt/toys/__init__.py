@@ -10,6 +10,7 @@ A toy's loss is its population loss K(w), the same for every row of its data:
 
 from slt.toys.crossings import normal_crossing
 from slt.toys.linear_networks import DeepLinear, deep_linear
+from slt.toys.polynomials import newton, plane_curve
 from slt.toys.potentials import Potential, from_potential
 from slt.toys.quadratics import quadratic
 from slt.toys.random_linear import RandomDeepLinear, random_deep_linear
@@ -22,7 +23,9 @@ __all__ = [
     "Toy",
     "deep_linear",
     "from_potential",
+    "newton",
     "normal_crossing",
+    "plane_curve",
     "quadratic",
     "random_deep_linear",
 ]
