@@ -1,15 +1,17 @@
-"""Deep linear networks at a balanced minimum: deep models whose RLCT is known for all widths and depths."""
+"""Linear networks at a minimum: deep models whose RLCT is known for all widths and depths."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from slt import analytic
+from slt.analytic import Entry
 from slt.analytic.checks import integer, integers
-from slt.errors import SettingsError
+from slt.errors import NotAvailableError, SettingsError
+from slt.toys.factors import factors_of_ranks
+from slt.toys.products import as_default, squared_distance
 from slt.toys.toy import Toy, rows
 
 
@@ -39,57 +41,108 @@ class DeepLinear(nn.Module):
         return reduce(lambda below, layer: layer @ below, self.layers)
 
 
-def squared_distance(model: DeepLinear, batch: tuple[Tensor, ...]) -> Tensor:
-    """K = ||W_L ... W_1 - T||_F^2 in nats, a scalar, whatever the batch."""
-    return (model.product() - model.truth).square().sum()
-
-
-def deep_linear(widths: Sequence[int], rank: int = 0, *, n: int = 1000, seed: int = 0) -> Toy:
-    """The toy with K(w) = ||W_L ... W_1 - T||_F^2, at a balanced w*.
+def deep_linear(
+    widths: Sequence[int], rank: int = 0, *, factor_ranks: Sequence[int] | None = None, n: int = 1000, seed: int = 0
+) -> Toy:
+    """The toy with K(w) = ||W_L ... W_1 - T||_F^2, at a balanced w* or at another point of the fibre.
 
     The truth T, shape (n_L, n_0), is the same for every seed: ones in the first `rank` places of its
-    diagonal, else zeros. At w* every factor is W_l = Q_l Q_(l-1)^T, with Q_l of shape (n_l, rank) and
+    diagonal, else zeros. At the balanced w* every factor is W_l = Q_l Q_(l-1)^T, with Q_l of shape (n_l, rank) and
     orthonormal columns: each has exactly the rank of T, and its nonzero singular values are 1, equal shares
-    of those of T. The seed chooses Q_l of the hidden layers; that turns the hidden coordinates, and leaves
-    the law of K under one precision for each layer as it is.
+    of those of T. With `factor_ranks` the factors have these ranks, their nonzero singular values still being 1, and
+    what exceeds the rank of T cancels in the product. The seed chooses Q_l of the hidden layers; that turns the
+    hidden coordinates, and leaves the law of K under one precision for each layer as it is.
 
     Args:
         widths: (n_0, ..., n_L), each >= 1: the input first, the output last.
         rank: The rank of T, from 0 to the smallest width.
+        factor_ranks: The ranks of W_1*, ..., W_L*; None is the balanced point, where all are `rank`.
         n: The number of data rows, >= 2.
         seed: Chooses the hidden coordinates, >= 0; torch's global generator is not touched.
 
     Returns:
-        The toy, with its exact RLCT (Aoyagi, 2024).
+        The toy. At the balanced point the local value is the global one (Aoyagi, 2024); elsewhere `exact` is the
+        local value of `slt.analytic.deep_linear`, None where that is not known.
 
     Raises:
-        InputError: If the widths or the rank are out of range.
+        InputError: If the widths or the rank are out of range, or no factors of these ranks have such a product.
         SettingsError: If n is not an integer >= 2 or the seed not an integer >= 0.
 
     >>> deep_linear((5, 5, 5), rank=2)
     Toy(deep_linear((5, 5, 5), rank=2); 50 parameters, n=1000, exact rlct 23/2, multiplicity 2)
+    >>> deep_linear((5, 5, 5), rank=2, factor_ranks=(2, 5)).exact.value
+    Fraction(25, 2)
     """
     sizes = integers("widths", widths, 1, at_least=2)
-    exact = analytic.deep_linear(sizes, rank)
+    exact, ranks = local_entry(lambda given: analytic.deep_linear(sizes, rank, factor_ranks=given), factor_ranks)
+    return linear_toy(f"deep_linear({sizes}, rank={rank}", sizes, rank, ranks, exact, n, seed)
+
+
+def reduced_rank_regression(
+    inputs: int,
+    outputs: int,
+    hidden: int,
+    rank: int = 0,
+    *,
+    factor_ranks: Sequence[int] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+) -> Toy:
+    """The toy with K(A, B) = ||B A - T||_F^2: `deep_linear` with one hidden layer, in the names of regression.
+
+    Args:
+        inputs: N >= 1.
+        outputs: M >= 1.
+        hidden: H >= 1; A has shape (H, N) and B shape (M, H).
+        rank: The rank of T, from 0 to the smallest of the three.
+        factor_ranks: (a, b), the ranks of A* and B*; None is the balanced point, where both are `rank`.
+        n: The number of data rows, >= 2.
+        seed: Chooses the hidden coordinates, >= 0; torch's global generator is not touched.
+
+    Returns:
+        The toy, with the exact local RLCT at w*: at the balanced point the global one (Aoyagi & Watanabe, 2005).
+
+    Raises:
+        InputError: If a size is no integer >= 1, or a rank is one that no such matrices have.
+        SettingsError: If n is not an integer >= 2 or the seed not an integer >= 0.
+
+    >>> reduced_rank_regression(5, 4, 3, rank=1)
+    Toy(reduced_rank_regression(5, 4, 3, rank=1); 27 parameters, n=1000, exact rlct 7, multiplicity 2)
+    """
+
+    def entry(given: Sequence[int] | None) -> Entry:
+        return analytic.reduced_rank_regression(inputs, outputs, hidden, rank, factor_ranks=given)
+
+    exact, ranks = local_entry(entry, factor_ranks)
+    name = f"reduced_rank_regression({inputs}, {outputs}, {hidden}, rank={rank}"
+    return linear_toy(name, (inputs, hidden, outputs), rank, ranks, exact, n, seed)
+
+
+def local_entry(
+    entry: Callable[[Sequence[int] | None], Entry], factor_ranks: Sequence[int] | None
+) -> tuple[Entry | None, tuple[int, ...] | None]:
+    """The answer at factors of these ranks, None where there is none; and the ranks, checked."""
+    ranks = None if factor_ranks is None else integers("factor_ranks", factor_ranks, 0)
+    try:
+        return entry(ranks), ranks
+    except NotAvailableError:
+        return None, ranks
+
+
+def linear_toy(
+    name: str,
+    widths: tuple[int, ...],
+    rank: int,
+    ranks: tuple[int, ...] | None,
+    exact: Entry | None,
+    n: int,
+    seed: int,
+) -> Toy:
+    """The toy at factors of these ranks, balanced ones for None; what they are has been checked."""
     generator = torch.Generator("cpu").manual_seed(integer("seed", seed, 0, SettingsError))
-    frames = _frames(sizes, rank, generator)
-    layers = [above @ below.T for below, above in pairwise(frames)]
-    truth = frames[-1] @ frames[0].T
-    model = DeepLinear([_as_default(layer) for layer in layers], _as_default(truth))
-    return Toy(model, rows(n), squared_distance, exact, f"deep_linear({sizes}, rank={rank})")
-
-
-def _frames(widths: tuple[int, ...], rank: int, generator: torch.Generator) -> list[Tensor]:
-    """Q_0, ..., Q_L in float64, shapes (n_l, rank): coordinate vectors at both ends, random ones between."""
-    ends = {0, len(widths) - 1}
-    return [
-        torch.eye(width, rank, dtype=torch.float64, device="cpu")
-        if layer in ends
-        else torch.linalg.qr(torch.randn(width, rank, dtype=torch.float64, generator=generator, device="cpu")).Q
-        for layer, width in enumerate(widths)
-    ]
-
-
-def _as_default(tensor: Tensor) -> Tensor:
-    """The tensor in the dtype and on the device that torch gives new tensors."""
-    return tensor.to(device=torch.get_default_device(), dtype=torch.get_default_dtype())
+    layers = factors_of_ranks(widths, rank, ranks or (rank,) * (len(widths) - 1), generator)
+    truth = torch.zeros(widths[-1], widths[0], dtype=torch.float64, device="cpu")
+    truth.diagonal()[:rank] = 1
+    model = DeepLinear([as_default(layer) for layer in layers], as_default(truth))
+    shown = ")" if ranks is None else f", factor_ranks={ranks})"
+    return Toy(model, rows(n), squared_distance, exact, name + shown)
