@@ -8,6 +8,7 @@ A toy's loss is its population loss K(w), the same for every row of its data:
 (0.0, Fraction(1, 1))
 """
 
+from slt.toys.activations import monomial_activation, quadratic_network, relu_network, tanh_network
 from slt.toys.adapters import Adapter, lora
 from slt.toys.crossings import normal_crossing
 from slt.toys.factorizations import (
@@ -17,6 +18,7 @@ from slt.toys.factorizations import (
     symmetric_factorization,
     vandermonde,
 )
+from slt.toys.hidden_layer import HiddenLayer
 from slt.toys.linear_networks import DeepLinear, deep_linear, reduced_rank_regression
 from slt.toys.potentials import Potential, from_potential
 from slt.toys.quadratics import quadratic
@@ -27,6 +29,7 @@ __all__ = [
     "Adapter",
     "DeepLinear",
     "Factorization",
+    "HiddenLayer",
     "Potential",
     "RandomDeepLinear",
     "Toy",
@@ -34,11 +37,15 @@ __all__ = [
     "diagonal_linear",
     "from_potential",
     "lora",
+    "monomial_activation",
     "normal_crossing",
     "quadratic",
+    "quadratic_network",
     "random_deep_linear",
     "rank_one_tensor",
     "reduced_rank_regression",
+    "relu_network",
     "symmetric_factorization",
+    "tanh_network",
     "vandermonde",
 ]

@@ -1,6 +1,6 @@
 """Linear networks at a minimum: deep models whose RLCT is known for all widths and depths."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 
 import torch
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from slt import analytic
 from slt.analytic import Entry
 from slt.analytic.checks import integer, integers
-from slt.errors import NotAvailableError, SettingsError
+from slt.errors import SettingsError
 from slt.toys.factors import factors_of_ranks
 from slt.toys.products import as_default, squared_distance
-from slt.toys.toy import Toy, rows
+from slt.toys.toy import Toy, known, rows
 
 
 class DeepLinear(nn.Module):
@@ -74,8 +74,9 @@ def deep_linear(
     Fraction(25, 2)
     """
     sizes = integers("widths", widths, 1, at_least=2)
-    exact, ranks = local_entry(lambda given: analytic.deep_linear(sizes, rank, factor_ranks=given), factor_ranks)
-    return linear_toy(f"deep_linear({sizes}, rank={rank}", sizes, rank, ranks, exact, n, seed)
+    ranks = None if factor_ranks is None else integers("factor_ranks", factor_ranks, 0)
+    exact = known(lambda: analytic.deep_linear(sizes, rank, factor_ranks=ranks))
+    return _linear_toy(f"deep_linear({sizes}, rank={rank}", sizes, rank, ranks, exact, n, seed)
 
 
 def reduced_rank_regression(
@@ -109,27 +110,13 @@ def reduced_rank_regression(
     >>> reduced_rank_regression(5, 4, 3, rank=1)
     Toy(reduced_rank_regression(5, 4, 3, rank=1); 27 parameters, n=1000, exact rlct 7, multiplicity 2)
     """
-
-    def entry(given: Sequence[int] | None) -> Entry:
-        return analytic.reduced_rank_regression(inputs, outputs, hidden, rank, factor_ranks=given)
-
-    exact, ranks = local_entry(entry, factor_ranks)
-    name = f"reduced_rank_regression({inputs}, {outputs}, {hidden}, rank={rank}"
-    return linear_toy(name, (inputs, hidden, outputs), rank, ranks, exact, n, seed)
-
-
-def local_entry(
-    entry: Callable[[Sequence[int] | None], Entry], factor_ranks: Sequence[int] | None
-) -> tuple[Entry | None, tuple[int, ...] | None]:
-    """The answer at factors of these ranks, None where there is none; and the ranks, checked."""
     ranks = None if factor_ranks is None else integers("factor_ranks", factor_ranks, 0)
-    try:
-        return entry(ranks), ranks
-    except NotAvailableError:
-        return None, ranks
+    exact = analytic.reduced_rank_regression(inputs, outputs, hidden, rank, factor_ranks=ranks)
+    name = f"reduced_rank_regression({inputs}, {outputs}, {hidden}, rank={rank}"
+    return _linear_toy(name, (inputs, hidden, outputs), rank, ranks, exact, n, seed)
 
 
-def linear_toy(
+def _linear_toy(
     name: str,
     widths: tuple[int, ...],
     rank: int,

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from slt import analytic
 from slt.analytic import Entry
 from slt.analytic.checks import integer
-from slt.errors import InputError, NotAvailableError, SettingsError
+from slt.errors import InputError, SettingsError
 from slt.toys.linear_networks import DeepLinear
-from slt.toys.toy import Toy, rows
+from slt.toys.toy import Toy, known, rows
 
 SizeClass = Literal["1K", "10K", "100K"]
 
@@ -114,7 +114,7 @@ def random_deep_linear(size: SizeClass = "1K", *, seed: int = 0) -> RandomDeepLi
     # the ranks are those of generic factors: a product of random ones has the smallest that its parts allow
     ranks = [rank for _, rank in drawn]
     formula = analytic.deep_linear(widths, min(ranks))
-    local = _local(widths, ranks)
+    local = known(lambda: analytic.deep_linear(widths, min(ranks), factor_ranks=ranks))
     found = tangent_dimension(widths, ranks)
     holds = None if local is None else local.rlct == formula.rlct
     if 2 * formula.value < found:
@@ -175,10 +175,3 @@ def _second_moments(inputs: int, n: int, generator: torch.Generator) -> Tensor:
         x = (2 * x - 1) * _HALF_WIDTH
         total += x.T @ x
     return (total / n).to(device=torch.get_default_device(), dtype=torch.get_default_dtype())
-
-
-def _local(widths: Sequence[int], ranks: Sequence[int]) -> Entry | None:
-    try:
-        return analytic.deep_linear(widths, min(ranks), factor_ranks=ranks)
-    except NotAvailableError:
-        return None
