@@ -23,6 +23,7 @@ from slt.toys.linear_networks import DeepLinear, deep_linear, reduced_rank_regre
 from slt.toys.potentials import Potential, from_potential
 from slt.toys.quadratics import quadratic
 from slt.toys.random_linear import RandomDeepLinear, random_deep_linear
+from slt.toys.superposition import Superposition, toy_superposition
 from slt.toys.toy import Toy
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "HiddenLayer",
     "Potential",
     "RandomDeepLinear",
+    "Superposition",
     "Toy",
     "deep_linear",
     "diagonal_linear",
@@ -47,5 +49,6 @@ __all__ = [
     "relu_network",
     "symmetric_factorization",
     "tanh_network",
+    "toy_superposition",
     "vandermonde",
 ]

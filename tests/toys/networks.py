@@ -39,4 +39,8 @@ MAKERS: dict[str, Callable[..., toys.Toy]] = {
     "monomial, unknown": lambda **kw: toys.monomial_activation(2, 2, 2, **kw),
     "squared units": lambda **kw: toys.quadratic_network(3, 2, 2, **kw),
     "squared units, pairs": lambda **kw: toys.quadratic_network(4, 2, 3, data="pairs", **kw),
+    "pentagon": lambda **kw: toys.toy_superposition(5, 5, **kw),
+    "pentagon, one dead": lambda **kw: toys.toy_superposition(6, 5, **kw),
+    "square of features, one dead, one plus": lambda **kw: toys.toy_superposition(6, 4, 1, **kw),
+    "triangle": lambda **kw: toys.toy_superposition(3, 3, **kw),
 }
