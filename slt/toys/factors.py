@@ -39,6 +39,24 @@ def factors_of_ranks(
     return factors
 
 
+def balanced_factors(matrix: Tensor, widths: Sequence[int], rank: int, generator: torch.Generator) -> list[Tensor]:
+    """Factors of a matrix that share its singular values evenly.
+
+    Args:
+        matrix: U diag(s) V^T in float64, shape (n_L, n_0), of this rank.
+        widths: (n_0, ..., n_L), none below the rank.
+        rank: How many singular values it has.
+        generator: Draws the hidden directions Q_l.
+
+    Returns:
+        W_l = Q_l diag(s)^(1/L) Q_(l-1)^T, shapes (n_l, n_(l-1)), with Q_0 = V and Q_L = U.
+    """
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    hidden = _frames(widths, [rank] * len(widths), generator)[1:-1]
+    share = s[:rank] ** (1 / (len(widths) - 1))
+    return [(above * share) @ below.T for below, above in pairwise([v[:rank].T, *hidden, u[:, :rank]])]
+
+
 def _frames(widths: Sequence[int], columns: Sequence[int], generator: torch.Generator) -> list[Tensor]:
     """Q_0, ..., Q_L in float64, orthonormal columns: coordinate vectors at both ends, random ones between."""
     ends = {0, len(widths) - 1}

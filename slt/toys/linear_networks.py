@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from slt import analytic
 from slt.analytic import Entry
-from slt.analytic.checks import integer, integers
-from slt.errors import SettingsError
-from slt.toys.factors import factors_of_ranks
+from slt.analytic.checks import integer, integers, positive
+from slt.errors import InputError, SettingsError
+from slt.toys.factors import balanced_factors, factors_of_ranks
 from slt.toys.products import as_default, squared_distance
+from slt.toys.second_moments import SecondMomentLoss, least_squares, of_rank
 from slt.toys.toy import Toy, known, rows
 
 
@@ -42,7 +43,13 @@ class DeepLinear(nn.Module):
 
 
 def deep_linear(
-    widths: Sequence[int], rank: int = 0, *, factor_ranks: Sequence[int] | None = None, n: int = 1000, seed: int = 0
+    widths: Sequence[int],
+    rank: int = 0,
+    *,
+    factor_ranks: Sequence[int] | None = None,
+    noise: float | None = None,
+    n: int = 1000,
+    seed: int = 0,
 ) -> Toy:
     """The toy with K(w) = ||W_L ... W_1 - T||_F^2, at a balanced w* or at another point of the fibre.
 
@@ -53,20 +60,29 @@ def deep_linear(
     what exceeds the rank of T cancels in the product. The seed chooses Q_l of the hidden layers; that turns the
     hidden coordinates, and leaves the law of K under one precision for each layer as it is.
 
+    With `noise` the loss is that of n rows y = T x + noise e, x and e standard normal: L_n(w) = mean |y - W x|^2 with
+    W the product, less L_n(w*), from the second moments of the rows, so that what comes from the data can be told from
+    what comes from an estimator. Its minimum w* is then the least-squares solution of the highest rank h that the
+    widths allow, in balanced factors. Noise leaves it no lower rank, so the zeros of K near w* are a smooth manifold,
+    and lambda is (h (n_0 + n_L) - h^2) / 2: that of a truth of rank h, whatever the rank of T.
+
     Args:
         widths: (n_0, ..., n_L), each >= 1: the input first, the output last.
         rank: The rank of T, from 0 to the smallest width.
         factor_ranks: The ranks of W_1*, ..., W_L*; None is the balanced point, where all are `rank`.
-        n: The number of data rows, >= 2.
-        seed: Chooses the hidden coordinates, >= 0; torch's global generator is not touched.
+        noise: The standard deviation of the noise in each output, > 0; None is the population loss.
+        n: The number of data rows, >= 2; with noise, at least n_0.
+        seed: Chooses the hidden coordinates and the rows, >= 0; torch's global generator is not touched.
 
     Returns:
         The toy. At the balanced point the local value is the global one (Aoyagi, 2024); elsewhere `exact` is the
         local value of `slt.analytic.deep_linear`, None where that is not known.
 
     Raises:
-        InputError: If the widths or the rank are out of range, or no factors of these ranks have such a product.
-        SettingsError: If n is not an integer >= 2 or the seed not an integer >= 0.
+        InputError: If the widths or the rank are out of range, no factors of these ranks have such a product, or
+            `factor_ranks` are given beside noise.
+        SettingsError: If n is not an integer >= 2, smaller than n_0 with noise, or the seed not an integer >= 0, or
+            the noise not positive and finite.
 
     >>> deep_linear((5, 5, 5), rank=2)
     Toy(deep_linear((5, 5, 5), rank=2); 50 parameters, n=1000, exact rlct 23/2, multiplicity 2)
@@ -74,6 +90,10 @@ def deep_linear(
     Fraction(25, 2)
     """
     sizes = integers("widths", widths, 1, at_least=2)
+    if noise is not None:
+        if factor_ranks is not None:
+            raise InputError(f"factor_ranks must be None with noise, where the data choose w*, got {factor_ranks}.")
+        return _fitted_toy(sizes, integer("rank", rank, 0), positive("noise", noise), n, seed)
     ranks = None if factor_ranks is None else integers("factor_ranks", factor_ranks, 0)
     exact = known(lambda: analytic.deep_linear(sizes, rank, factor_ranks=ranks))
     return _linear_toy(f"deep_linear({sizes}, rank={rank}", sizes, rank, ranks, exact, n, seed)
@@ -128,8 +148,28 @@ def _linear_toy(
     """The toy at factors of these ranks, balanced ones for None; what they are has been checked."""
     generator = torch.Generator("cpu").manual_seed(integer("seed", seed, 0, SettingsError))
     layers = factors_of_ranks(widths, rank, ranks or (rank,) * (len(widths) - 1), generator)
-    truth = torch.zeros(widths[-1], widths[0], dtype=torch.float64, device="cpu")
-    truth.diagonal()[:rank] = 1
-    model = DeepLinear([as_default(layer) for layer in layers], as_default(truth))
+    model = DeepLinear([as_default(layer) for layer in layers], as_default(_truth(widths, rank)))
     shown = ")" if ranks is None else f", factor_ranks={ranks})"
     return Toy(model, rows(n), squared_distance, exact, name + shown)
+
+
+def _fitted_toy(widths: tuple[int, ...], rank: int, noise: float, n: int, seed: int) -> Toy:
+    """The toy at the least-squares solution of noisy rows."""
+    analytic.deep_linear(widths, rank)  # refuses a rank that is too high
+    if integer("n", n, 2, SettingsError) < widths[0]:
+        raise SettingsError(f"n must be at least the inputs ({widths[0]}) with noise, got {n}.")
+    generator = torch.Generator("cpu").manual_seed(integer("seed", seed, 0, SettingsError))
+    highest, truth = min(widths), _truth(widths, rank)
+    second, target = least_squares(truth, noise, n, generator)
+    layers = balanced_factors(of_rank(target, second, highest), widths, highest, generator)
+    model = DeepLinear([as_default(layer) for layer in layers], as_default(truth))
+    loss = SecondMomentLoss(second, target, start=model)
+    name = f"deep_linear({widths}, rank={rank}, noise={noise:g})"
+    return Toy(model, rows(n), loss, analytic.deep_linear(widths, highest), name)
+
+
+def _truth(widths: tuple[int, ...], rank: int) -> Tensor:
+    """T in float64, shape (n_L, n_0): ones in the first places of its diagonal."""
+    truth = torch.zeros(widths[-1], widths[0], dtype=torch.float64, device="cpu")
+    truth.diagonal()[:rank] = 1
+    return truth

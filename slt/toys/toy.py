@@ -21,8 +21,9 @@ class Toy:
     Attributes:
         model: The network at w*.
         data: One tensor of shape (n, 0): rows without features, which only say how many there are.
-        loss: `loss(model, batch)` in nats, a scalar: the population loss K(w), whatever the batch.
-        exact: The exact RLCT, or None if it is not known.
+        loss: `loss(model, batch)` in nats, a scalar: the population loss K(w), whatever the batch; where the toy says
+            so, that of all its drawn rows.
+        exact: The exact local RLCT at w*, or None if it is not known.
         name: The toy in words.
     """
 

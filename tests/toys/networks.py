@@ -11,6 +11,8 @@ MAKERS: dict[str, Callable[..., toys.Toy]] = {
     "deep linear, off balance": lambda **kw: toys.deep_linear((4, 3, 5), rank=1, factor_ranks=(2, 2), **kw),
     "deep linear, unknown": lambda **kw: toys.deep_linear((2, 3, 3, 2), rank=1, factor_ranks=(2, 1, 2), **kw),
     "deep linear, units": lambda **kw: toys.deep_linear((1, 1, 1, 1), factor_ranks=(0, 1, 0), **kw),
+    "deep linear, noise": lambda **kw: toys.deep_linear((3, 2, 4), noise=0.5, **kw),
+    "deep linear, noise at full rank": lambda **kw: toys.deep_linear((3, 4, 3, 5), rank=1, noise=0.5, **kw),
     "reduced rank": lambda **kw: toys.reduced_rank_regression(4, 3, 2, 1, **kw),
     "reduced rank, off balance": lambda **kw: toys.reduced_rank_regression(2, 2, 2, factor_ranks=(2, 0), **kw),
     "adapter": lambda **kw: toys.lora(4, 3, 2, 1, **kw),
