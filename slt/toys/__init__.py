@@ -9,7 +9,11 @@ A toy's loss is its population loss K(w), the same for every row of its data:
 """
 
 from slt.toys.crossings import normal_crossing
+from slt.toys.factor_models import factor_analysis
+from slt.toys.factorizations import lda, multinomial_boundary, nmf
+from slt.toys.latent_variables import hmm, naive_bayes, rbm
 from slt.toys.linear_networks import DeepLinear, deep_linear
+from slt.toys.mixtures import binomial_mixture, gaussian_mixture, poisson_mixture
 from slt.toys.potentials import Potential, from_potential
 from slt.toys.quadratics import quadratic
 from slt.toys.random_linear import RandomDeepLinear, random_deep_linear
@@ -20,9 +24,19 @@ __all__ = [
     "Potential",
     "RandomDeepLinear",
     "Toy",
+    "binomial_mixture",
     "deep_linear",
+    "factor_analysis",
     "from_potential",
+    "gaussian_mixture",
+    "hmm",
+    "lda",
+    "multinomial_boundary",
+    "naive_bayes",
+    "nmf",
     "normal_crossing",
+    "poisson_mixture",
     "quadratic",
     "random_deep_linear",
+    "rbm",
 ]
