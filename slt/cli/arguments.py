@@ -34,9 +34,7 @@ def _add_llc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         description="Estimates the local learning coefficient of one checkpoint, with its error and verdict.",
         epilog=_EXIT_CODES,
     )
-    llc.add_argument(
-        "--checkpoint", required=True, metavar="FILE", help=".safetensors, or what torch.save wrote of a state dict"
-    )
+    _add_checkpoint(llc)
     _add_problem(llc)
     _add_settings(llc)
     _add_output(llc, "folder for the draws, trace.nc")
@@ -70,9 +68,7 @@ def _add_degeneracy(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         "coefficient.",
         epilog="Exit code: 0, or 2 if the command or what it names cannot be used.",
     )
-    degeneracy.add_argument(
-        "--checkpoint", required=True, metavar="FILE", help=".safetensors, or what torch.save wrote of a state dict"
-    )
+    _add_checkpoint(degeneracy)
     _add_problem(degeneracy)
     group = degeneracy.add_argument_group("settings, all with a default")
     group.add_argument(
@@ -112,6 +108,12 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     demo.add_argument("--out", default="slt-demo", help="folder for checkpoints, traces and picture")
     demo.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="FILE", help=".safetensors, or what torch.save wrote of a state dict"
+    )
 
 
 def _add_problem(parser: argparse.ArgumentParser) -> None:
