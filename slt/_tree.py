@@ -1,6 +1,7 @@
-"""Parameter dictionaries with a leading chain axis, and the few sums taken over them."""
+"""Parameter dictionaries with a leading chain axis, and the few sums taken over them; trees that hold such."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,3 +41,11 @@ def inner(a: Params, b: Params, weight: Mapping[str, Tensor] | None = None) -> T
 def where(keep: Tensor, a: Params, b: Params) -> Params:
     """Choose chain by chain: `a` where `keep` (chains,), else `b`."""
     return {name: torch.where(keep.unsqueeze(1), leaf, b[name]) for name, leaf in a.items()}
+
+
+def tensors_in(tree: Any) -> list[Tensor]:
+    """Return every tensor of a tree of tuples and dictionaries, in order."""
+    if isinstance(tree, Tensor):
+        return [tree]
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, tuple) else ()
+    return [tensor for part in parts for tensor in tensors_in(part)]

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from slt._checks import require_integer
+from slt._tree import tensors_in
 from slt.observables import bind_all
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
@@ -118,10 +117,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def _bytes_of(tree: Any) -> int:
-    if isinstance(tree, Tensor):
-        return tree.numel() * tree.element_size()
-    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, tuple) else ()
-    return sum(_bytes_of(part) for part in parts)
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_in(tree))
 
 
 def in_time(seconds: float) -> str:

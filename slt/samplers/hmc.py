@@ -144,22 +144,8 @@ class HMC:
         before = posterior.energy(state.w, state.excess, nbeta) + mass.kinetic(momentum)
         end, momentum = trajectory(posterior, state, momentum, mass, step_size, nbeta, leapfrogs)
         after = posterior.energy(end.w, end.excess, nbeta) + mass.kinetic(momentum)
-        acceptance = acceptance_probability(after - before)
-        accepted = uniform[:, 1] < acceptance
         force = posterior.force(state.w, state.grad, nbeta)
-        info = Info(
-            excess=state.excess,
-            acceptance=acceptance,
-            diverging=~(after - before < DIVERGENCE),
-            virial=posterior.virial(state.w, force),
-            surplus=torch.zeros_like(state.excess),
-        )
-        chosen = State(
-            where(accepted, end.w, state.w),
-            torch.where(accepted, end.excess, state.excess),
-            where(accepted, end.grad, state.grad),
-        )
-        return chosen, info
+        return accept_or_stay(posterior, state, end, after - before, uniform[:, 1], force)
 
     def adapt(
         self,
@@ -216,6 +202,39 @@ def _mass(tuning: Tuning | LowRankTuning) -> Mass:
 def acceptance_probability(energy_error: Tensor) -> Tensor:
     """Return min(1, exp(-error)); a proposal that is not finite has none."""
     return torch.exp(-energy_error.clamp(min=0)).nan_to_num(nan=0.0)
+
+
+def accept_or_stay(
+    posterior: Posterior, state: State, end: State, energy_error: Tensor, uniform: Tensor, force: Params
+) -> tuple[State, Info]:
+    """Accept the end of a proposal where `uniform` allows its energy error; tell of the place that it left.
+
+    Args:
+        posterior: What is sampled.
+        state: Where the chains are; `force` is grad U there.
+        end: What is proposed.
+        energy_error: By which the proposal does not conserve energy, (chains,), nats.
+        uniform: A uniform number a chain.
+        force: See `state`.
+
+    Returns:
+        Where the chains go, and what is told of where they were.
+    """
+    acceptance = acceptance_probability(energy_error)
+    accepted = uniform < acceptance
+    info = Info(
+        excess=state.excess,
+        acceptance=acceptance,
+        diverging=~(energy_error < DIVERGENCE),
+        virial=posterior.virial(state.w, force),
+        surplus=torch.zeros_like(state.excess),
+    )
+    chosen = State(
+        where(accepted, end.w, state.w),
+        torch.where(accepted, end.excess, state.excess),
+        where(accepted, end.grad, state.grad),
+    )
+    return chosen, info
 
 
 def kick(momentum: Params, force: Params, step_size: Tensor) -> Params:

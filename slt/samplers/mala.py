@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from slt._noise import Random
-from slt._tree import Params, clone, inner, per_chain, where
+from slt._tree import Params, clone, inner, per_chain
 from slt.errors import SettingsError
 from slt.posterior import Posterior
 from slt.samplers._adaptation import StepSearch
 from slt.samplers._mass import Mass
-from slt.samplers.hmc import DIVERGENCE, State, acceptance_probability, search_step
+from slt.samplers.hmc import State, accept_or_stay, search_step
 from slt.samplers.preconditioning import Diagonal, Learning, check_preconditioner, start_metric
 from slt.samplers.protocol import AUTO, Auto, Info
 
@@ -97,21 +97,8 @@ class MALA:
         back = reverse_noise(noise, force, posterior.force(end.w, end.grad, nbeta), tuning.metric, tuning.step_size)
         energy_error = posterior.energy(end.w, end.excess, nbeta) - posterior.energy(state.w, state.excess, nbeta)
         error = energy_error + (inner(back, back) - inner(noise, noise)) / 2
-        acceptance = acceptance_probability(error)
-        accepted = random.uniform(t)[:, 0].to(nbeta.device) < acceptance
-        info = Info(
-            excess=state.excess,
-            acceptance=acceptance,
-            diverging=~(error < DIVERGENCE),
-            virial=posterior.virial(state.w, force),
-            surplus=torch.zeros_like(state.excess),
-        )
-        chosen = State(
-            where(accepted, end.w, state.w),
-            torch.where(accepted, end.excess, state.excess),
-            where(accepted, end.grad, state.grad),
-        )
-        return chosen, info
+        uniform = random.uniform(t)[:, 0].to(nbeta.device)
+        return accept_or_stay(posterior, state, end, error, uniform, force)
 
     def adapt(
         self,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from slt._noise import Random
+from slt._tree import tensors_in
 from slt.posterior import LocalPosterior, Posterior
 from slt.problem.evaluate import ChainMethod
 from slt.samplers import Sampler
@@ -89,20 +90,9 @@ def cloned(tree: Any) -> Any:
     return tree
 
 
-def leaves(tree: Any) -> list[Tensor]:
-    """Return every tensor of a tree, in order."""
-    if isinstance(tree, Tensor):
-        return [tree]
-    if isinstance(tree, dict):
-        return [leaf for value in tree.values() for leaf in leaves(value)]
-    if isinstance(tree, tuple):
-        return [leaf for value in tree for leaf in leaves(value)]
-    return []
-
-
 def differing(a: Any, b: Any) -> int:
     """Count the tensors that differ between two trees of one shape, in type or in any bit."""
-    pairs = list(zip(leaves(a), leaves(b), strict=True))
+    pairs = list(zip(tensors_in(a), tensors_in(b), strict=True))
     assert pairs, "a tree without tensors says nothing"
     return sum(not (x.dtype == y.dtype and torch.equal(_bits(x), _bits(y))) for x, y in pairs)
 

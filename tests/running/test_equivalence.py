@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from slt._tree import Params
+from slt._tree import Params, tensors_in
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.problem.evaluate import InPlace
 from slt.running import sample
 from slt.running.session import Session
 from slt.samplers import HMC, MALA, SGLD, SGNHT, RMSprop, Sampler
-from slt.testing.walk import Walk, cloned, differing, leaves
+from slt.testing.walk import Walk, cloned, differing
 from slt.trace import Trace
 from tests.models import CASES, drawn, mean_only, mlp, per_example
 
@@ -279,7 +279,7 @@ def test_sgld_steps_in_the_memory_of_its_state(method: str, batch_size: int | No
     posterior = posterior_of(batch_size)
     with untouched(posterior.problem.model):
         walk = Walk(posterior, SGLD(step_size=2e-4), range(2), method)
-        before = [leaf.data_ptr() for leaf in leaves(walk.state)]
+        before = [leaf.data_ptr() for leaf in tensors_in(walk.state)]
         for t in range(3):
             walk.step(t)
-    assert [leaf.data_ptr() for leaf in leaves(walk.state)] == before
+    assert [leaf.data_ptr() for leaf in tensors_in(walk.state)] == before

@@ -205,7 +205,7 @@ CAUGHT: dict[str, Mutant] = {
     ),
     "leapfrog kick x 1.02": Mutant(hmc, "kick", stronger, SHIPPED["HMC of few leapfrogs"], ["order"]),
     "MALA without Metropolis": Mutant(
-        mala, "acceptance_probability", always, Stated(slt.MALA(step_size=1.0 / 450), {}), ["energy"]
+        hmc, "acceptance_probability", always, Stated(slt.MALA(step_size=1.0 / 450), {}), ["energy"]
     ),
     "MALA without the way back": Mutant(mala, "reverse_noise", forward_only, SHIPPED["MALA"], ["energy"]),
     "SGNHT drift x 1.1": Mutant(sgnht, "kick", harder, SHIPPED["SGNHT"], ["energy"]),

@@ -50,8 +50,8 @@ def raise_to(law: Law, power: float) -> Law:
 
 
 @dataclass(frozen=True)
-class Sum:
-    """K_1 + K_2, the parameters of K_1 first."""
+class _Pair:
+    """Two losses in disjoint parameters, those of the first first."""
 
     first: Law
     second: Law
@@ -66,42 +66,36 @@ class Sum:
         """Every value is an integral of its own."""
         return False
 
+    def _split(self, priors: Priors) -> list[tuple[Law, Priors]]:
+        d = self.first.dimension
+        return [(self.first, priors[:d]), (self.second, priors[d:])]
+
+
+class Sum(_Pair):
+    """K_1 + K_2, the parameters of K_1 first."""
+
     def tempered(self, nbeta: Array, priors: Priors) -> Moments | None:
         """Log Z, energy and variance add."""
-        parts = [law.tempered(nbeta, own) for law, own in _split(self, priors)]
+        parts = [law.tempered(nbeta, own) for law, own in self._split(priors)]
         return None if parts[0] is None or parts[1] is None else total(nbeta, [parts[0], parts[1]])
 
     def log_volume(self, eps: Array, priors: Priors) -> LogVolume | None:
         """P = int P(K_2 < eps - a) dP(K_1 < a)."""
         if not (self.first.direct and self.second.direct):
             return None
-        (first, own), (second, others) = _split(self, priors)
+        (first, own), (second, others) = self._split(priors)
         values = [_sum_volume(first, own, second, others, float(e)) for e in eps]
         return _stacked(values)
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(_Pair):
     """K_1 K_2, the parameters of K_1 first."""
-
-    first: Law
-    second: Law
-
-    @property
-    def dimension(self) -> int:
-        """The number of parameters."""
-        return self.first.dimension + self.second.dimension
-
-    @property
-    def direct(self) -> bool:
-        """Every value is an integral of its own."""
-        return False
 
     def tempered(self, nbeta: Array, priors: Priors) -> Moments | None:
         """The mean over K_1 = a of what K_2 gives at nbeta a."""
         if not (self.first.direct and self.second.direct):
             return None
-        (first, own), (second, others) = _split(self, priors)
+        (first, own), (second, others) = self._split(priors)
         return _stacked_moments([self._one(first, own, second, others, float(b)) for b in nbeta])
 
     @staticmethod
@@ -120,7 +114,7 @@ class Product:
         """P = int P(K_2 < eps/a) dP(K_1 < a)."""
         if not (self.first.direct and self.second.direct):
             return None
-        (first, own), (second, others) = _split(self, priors)
+        (first, own), (second, others) = self._split(priors)
 
         def below(e: float) -> Callable[[Array], tuple[Array, Array] | None]:
             def given(v: Array) -> tuple[Array, Array] | None:
@@ -167,11 +161,6 @@ class Power:
     def log_volume(self, eps: Array, priors: Priors) -> LogVolume | None:
         """That of K at eps^(1/power)."""
         return self.law.log_volume(eps ** (1 / self.power), priors)
-
-
-def _split(law: Sum | Product, priors: Priors) -> list[tuple[Law, Priors]]:
-    d = law.first.dimension
-    return [(law.first, priors[:d]), (law.second, priors[d:])]
 
 
 _Means = tuple[Array, Array]
