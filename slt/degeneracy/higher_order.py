@@ -104,7 +104,9 @@ class Form:
         if not self._decompose(inputs, picked, width):
             picked = torch.cat([picked, self._unseen(inputs)]).unique()
             if not self._decompose(inputs, picked, width):
-                raise SettingsError("the null space must be that of the Jacobian on these inputs, but its rank is lower.")
+                raise SettingsError(
+                    "the null space must be that of the Jacobian on these inputs, but its rank is lower."
+                )
 
     def _decompose(self, inputs: Inputs, picked: Tensor, width: int) -> bool:
         """J on some examples as Q R V^T with V the row space; False where its rank is lower on them."""
