@@ -99,7 +99,7 @@ def certify(network: Network, inputs: Inputs, *, batch: int | None = None, seed:
         A certificate for each layer, those without null directions too.
     """
     taps = _taps(network)
-    require_memory(_bytes(network, taps), "certifying null directions", "choose fewer layers with parameters=")
+    require_memory(certificate_bytes(network), "certifying null directions", "choose fewer layers with parameters=")
     generator = torch.Generator("cpu").manual_seed(seed)
     size = batch or max(1, min(64, _ACTIVATIONS // max(1, max((sum(_sizes(t.module)) for t in taps), default=1) * 64)))
     first = True
@@ -158,9 +158,12 @@ def _sizes(module: nn.Module) -> tuple[int, int]:
     return weight.shape[1:].numel() + (module.bias is not None), weight.shape[0]
 
 
-def _bytes(network: Network, taps: list[_Tap]) -> float:
+def certificate_bytes(network: Network) -> float:
+    """Return the memory that certificates take: factors of every layer, and one batch's inputs and gradients."""
     factors = sum(
-        2 * out**2 + (0 if tap.embedding else 2 * width**2) for tap in taps for width, out in [_sizes(tap.module)]
+        2 * out**2 + (0 if tap.embedding else 2 * width**2)
+        for tap in _taps(network)
+        for width, out in [_sizes(tap.module)]
     )
     return 8.0 * (4 * network.dimension + factors + 8 * _ACTIVATIONS)
 

@@ -21,9 +21,9 @@ from slt.degeneracy.flatness import dense_flatness, probed_flatness
 from slt.degeneracy.function import Function, FunctionName, Inputs, Network, exact
 from slt.degeneracy.hessian import Curvature
 from slt.degeneracy.higher_order import LARGEST, Form, HigherOrder, kinks, sort_by_order
-from slt.degeneracy.jacobian import DENSE, dense_bytes, fresh_kernel, null_space
+from slt.degeneracy.jacobian import DENSE, fresh_kernel, null_space
 from slt.degeneracy.linalg import Kernel, span
-from slt.degeneracy.precision import require_memory
+from slt.degeneracy.memory import require_explanation
 from slt.degeneracy.spectrum import SpectralCurve, eigenvalues, lanczos, spectral_curve
 from slt.degeneracy.symmetry import Generator, Generators, known_generators
 from slt.degeneracy.target import target_of
@@ -111,16 +111,11 @@ def explain_problem(
         The explanation.
     """
     dimension = problem.dimension
-    if dimension <= DENSE:
-        require_memory(
-            dense_bytes(dimension), f"an exact explanation of {dimension} entries", "choose fewer with parameters="
-        )
-    else:
-        require_memory(8.0 * dimension * (4 + 2 * _CURVE_STEPS), f"a curve of {dimension} entries", "choose fewer")
     inputs = Inputs(problem.examples.take(torch.arange(problem.n)))
     target = target_of(problem.loss, function)
     with exact(problem.model):
         curvature = Curvature(problem)
+        require_explanation(curvature, dense=dimension <= DENSE, steps=2 * _CURVE_STEPS)
         if target is None:
             network, name = curvature.network, "loss"
         else:

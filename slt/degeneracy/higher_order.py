@@ -129,7 +129,7 @@ class Form:
             return torch.arange(inputs.n)
         pieces = [push(self.network, unseen.T, batch) for batch in inputs.chunks(_PUSHED)]
         seen = torch.cat([piece.reshape(len(piece), -1) for piece in pieces], 1)
-        pivots = scipy.linalg.qr(seen.cpu().numpy(), mode="r", pivoting=True)[1]
+        *_, pivots = scipy.linalg.qr(seen.cpu().numpy(), mode="r", pivoting=True)
         return torch.from_numpy(pivots[: len(seen)].copy()) // (seen.shape[1] // inputs.n)
 
     def second(self, u: Tensor, v: Tensor) -> Tensor:

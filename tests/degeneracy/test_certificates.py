@@ -9,7 +9,10 @@ from torch import nn
 import slt
 from slt.degeneracy.certificates import certify, left_out
 from slt.degeneracy.function import Inputs, Network, exact, logits
+from slt.degeneracy.hessian import Curvature
+from slt.degeneracy.memory import graph_bytes
 from slt.errors import SettingsError
+from slt.problem import Problem
 from slt.problem.parameters import select
 from tests.degeneracy.cases import changed, drawn, linear, mlp, normal
 from tests.degeneracy.transformers_small import Config, generic
@@ -99,6 +102,30 @@ def test_a_large_network_is_certified_and_drawn_as_a_curve(monkeypatch):
     assert found.to_dict()["certificates"][0]["nullity"] == 20
     with pytest.raises(SettingsError, match="a loss of your own is explained by its whole Hessian"):
         slt.explain(model, (x,), lambda m, batch: m(batch[0]).square().sum(1))
+
+
+def test_a_curve_tells_of_too_little_memory_before_the_work(monkeypatch):
+    module = importlib.import_module("slt.degeneracy.explain")
+    monkeypatch.setattr(module, "DENSE", 50)
+    monkeypatch.delattr(module, "spectral_curve")
+    monkeypatch.delattr(module, "certify")
+    monkeypatch.setattr("slt.degeneracy.precision.free_memory", lambda: 1000.0)
+    model, x = mlp(4, 12, 3), normal(60, 4)
+    with pytest.raises(SettingsError, match=r"a curve of 99 entries needs about .* is free; choose fewer"):
+        slt.explain(model, (x, model(x).detach()), "mse")
+
+
+def test_what_the_data_keep_in_memory_is_measured():
+    model = mlp(4, 12, 3)
+    found = []
+    for n in (60, 120):
+        x = normal(n, 4)
+        problem = Problem(model, (x, model(x).detach()), "mse")
+        with exact(model):
+            found.append(graph_bytes(Curvature(problem)))
+    # each example keeps its input, 12 hidden values and 3 outputs at least, in float64
+    assert found[1] - found[0] >= 60 * 8 * (4 + 12 + 3)
+    assert found[1] < 2.5 * found[0]
 
 
 def test_beyond_the_dense_size_the_rank_is_a_bound(monkeypatch):
