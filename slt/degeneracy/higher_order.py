@@ -312,12 +312,19 @@ def _follow(form: Form, valley: Tensor, tries: int = 3) -> bool:
 
 def kinks(network: Network, inputs: Inputs) -> list[str]:
     """Name the functions with a kink that an entry lies on, on these data."""
+    return sorted({name for name, distance in _distances(network, inputs) if distance <= _KINK})
 
+
+def nearest_kink(network: Network, inputs: Inputs) -> float:
+    """Distance of the nearest entry on these data to a kink, over the typical size of the entries; else infinity."""
+    return min((distance for _, distance in _distances(network, inputs)), default=float("inf"))
+
+
+def _distances(network: Network, inputs: Inputs) -> list[tuple[str, float]]:
     def function(model: nn.Module, batch: Any) -> Any:
         return network.function(model, doubled(batch))
 
-    found = trace(network.model_in_double(), function, inputs.batch).kinks
-    return sorted({name for name, distance in found if distance <= _KINK})
+    return trace(network.model_in_double(), function, inputs.batch).kinks
 
 
 def _require_smooth(network: Network, inputs: Inputs) -> None:

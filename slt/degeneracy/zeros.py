@@ -7,10 +7,12 @@ import torch
 from torch import Tensor
 
 from slt.degeneracy.function import Inputs, Network
+from slt.degeneracy.higher_order import nearest_kink
 from slt.degeneracy.jacobian import null_space
 from slt.degeneracy.linalg import Kernel, extension, inside, kernel, span
 
 _NEARBY = 1e-3  # of a tensor's size: where the rank is looked at again
+_LEAST = 1e-5  # likewise, where kinks of the data lie near: less would not tell a rank that rises from one that stays
 _STEP = 0.05  # of |w*|: the finite step that a flat subspace is tried on
 LOSS_STEP = 0.5  # likewise where the loss stands for the function: it may grow as a high power
 _SINGLE = 64  # entries up to which each is tried alone
@@ -71,13 +73,15 @@ def manifold_of_zeros(
     if best.dimension == nullity or not rank_nearby:
         return best
     width = network.check(inputs.take(0, 1)).numel()
+    # beyond a kink of a datum the function is another one, of which a rank would say nothing
+    nearby = min(_NEARBY, max(_LEAST, nearest_kink(network, inputs) / 10))
     pieces = [(torch.eye(network.dimension, dtype=torch.float64), "the rank of the Jacobian is constant near w*")]
     pieces += [
         (piece, f"the rank of the Jacobian is constant among weights that keep {why}")
         for piece, why in _pieces(network)
     ]
     for piece, why in pieces:
-        tangent = _constant_rank(network, inputs, width, found, piece)
+        tangent = _constant_rank(network, inputs, width, found, piece, nearby)
         if tangent is not None and tangent.shape[1] > best.dimension:
             best = Zeros(tangent.shape[1], tangent, why)
         if best.dimension == nullity:
@@ -147,7 +151,9 @@ def _stays(network: Network, inputs: Inputs, space: Tensor, step: float) -> bool
     return True
 
 
-def _constant_rank(network: Network, inputs: Inputs, width: int, found: Kernel, piece: Tensor) -> Tensor | None:
+def _constant_rank(
+    network: Network, inputs: Inputs, width: int, found: Kernel, piece: Tensor, distance: float
+) -> Tensor | None:
     """Null directions of J inside a linear piece of weights, if their number is the same at a point nearby."""
     whole = piece.shape[0] == piece.shape[1]
     here = found.basis if whole else supported_in(found.basis, piece)
@@ -156,7 +162,7 @@ def _constant_rank(network: Network, inputs: Inputs, width: int, found: Kernel, 
     size = torch.cat([p.norm().clamp_min(1e-3).expand(p.shape) / len(p) ** 0.5 for p in network.split(network.center)])
     step = piece @ (piece.T @ (size * (piece @ noise)))
     nearby = Network(network.model, network.segments, network.function)
-    nearby.center = network.center + _NEARBY * step
+    nearby.center = network.center + distance * step
     there = null_space(nearby, inputs, width).basis
     count = there.shape[1] if whole else supported_in(there, piece).shape[1]
     return here if count == here.shape[1] else None

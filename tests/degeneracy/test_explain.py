@@ -15,7 +15,7 @@ from slt.degeneracy.explain import explain_problem
 from slt.degeneracy.symmetry import Generator
 from slt.errors import SettingsError
 from slt.problem import Problem
-from tests.degeneracy.cases import CASES, ORACLES, changed, generic_relu, like, mlp, normal
+from tests.degeneracy.cases import CASES, ORACLES, box, changed, generic_relu, incoming, like, mlp, normal
 
 
 def explained(name):
@@ -108,6 +108,20 @@ def test_a_kink_takes_the_bounds_away():
     assert found.bounds.upper == 0.5 < toy.exact.value
     assert "no bound on the learning coefficient: it takes" in str(found)
     assert "a loss that is smooth near it" in str(found.bounds)
+
+
+@pytest.mark.parametrize("nearest", [1e-2, 1e-3])
+def test_a_step_that_proves_a_constant_rank_stays_on_this_side_of_a_kink(nearest):
+    # two units on for all the data share an affine map: null in 4 directions beside the three scales
+    model = changed(
+        mlp(2, 3, 1, act=nn.ReLU), *(incoming(i, w, b) for i, w, b in ((0, (1.0, 0.2), 2.5), (1, (0.1, 1.0), 2.5)))
+    )
+    x = box(80, 2)
+    with torch.no_grad():
+        z = torch.nn.functional.linear(x, model[0].weight, model[0].bias)[:, 0]
+        model[0].bias[0] -= float(z.min()) - nearest
+    found = slt.explain(model, (x, model(x).detach()), "mse")
+    assert found.bounds.meet, found.bounds
 
 
 def test_the_generic_symmetry_dimension_would_be_wrong_at_a_special_point():
