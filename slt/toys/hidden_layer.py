@@ -70,12 +70,13 @@ def mean_square(model: HiddenLayer, batch: tuple[Tensor, ...]) -> Tensor:
     return model.weights @ (model(model.inputs) - model.truth).square().sum(-1)
 
 
-def gauss(inputs: int, per_axis: int) -> Inputs:
-    """The Gauss-Legendre rule on [-1, 1]^N.
+def gauss(inputs: int, per_axis: int, half_width: float) -> Inputs:
+    """The Gauss-Legendre rule on [-s, s]^N.
 
     Args:
         inputs: N.
         per_axis: The nodes along each input.
+        half_width: s.
 
     Returns:
         A law with the means of the uniform one, for polynomials of degree < 2 per_axis in each input.
@@ -91,7 +92,7 @@ def gauss(inputs: int, per_axis: int) -> Inputs:
     x, weights = np.polynomial.legendre.leggauss(per_axis)
     nodes = np.stack(np.meshgrid(*[x] * inputs, indexing="ij"), -1).reshape(-1, inputs)
     product = np.stack(np.meshgrid(*[weights / 2] * inputs, indexing="ij"), -1).reshape(-1, inputs).prod(1)
-    return Inputs(torch.from_numpy(nodes), torch.from_numpy(product))
+    return Inputs(torch.from_numpy(half_width * nodes), torch.from_numpy(product))
 
 
 def uniform_on(nodes: Tensor) -> Inputs:
