@@ -78,7 +78,7 @@ def tanh_network(
         start = shared_out(_true_units(true_units, inputs, outputs, bias, generator), units)
     shape = {"inputs": (inputs, 1), "outputs": (outputs, 1), "bias": (bias, False), "true_units": (true_units, 0)}
     name = _name("tanh_network", units, **shape)
-    return Toy(HiddenLayer(torch.tanh, start, law), rows(n), mean_square, exact, name)
+    return Toy(HiddenLayer(torch.tanh, start, *law), rows(n), mean_square, exact, name)
 
 
 def relu_network(
@@ -122,7 +122,7 @@ def relu_network(
     else:
         start = shared_out(_true_units(true_units, inputs, 1, bias, generator), units)
     name = _name("relu_network", units, inputs=(inputs, 1), bias=(bias, False), true_units=(true_units, 0))
-    return Toy(HiddenLayer(torch.relu, start, law), rows(n), mean_square, exact, name)
+    return Toy(HiddenLayer(torch.relu, start, *law), rows(n), mean_square, exact, name)
 
 
 def monomial_activation(units: int, degree: int, inputs: int = 1, outputs: int = 1, *, n: int = 1000) -> Toy:
@@ -150,7 +150,7 @@ def monomial_activation(units: int, degree: int, inputs: int = 1, outputs: int =
     """
     exact = known(lambda: analytic.monomial_activation(units, degree, inputs, outputs))
     law = gauss(inputs, degree + 1, half_width=3**0.5)
-    model = HiddenLayer(Power(degree), _zeros(units, inputs, outputs, bias=False), law)
+    model = HiddenLayer(Power(degree), _zeros(units, inputs, outputs, bias=False), *law)
     name = _name("monomial_activation", units, degree=(degree, 0), inputs=(inputs, 1), outputs=(outputs, 1))
     return Toy(model, rows(n), mean_square, exact, name)
 
@@ -184,7 +184,7 @@ def quadratic_network(
     exact = analytic.quadratic_network(inputs, outputs, units, data=data)
     generator = torch.Generator("cpu").manual_seed(integer("seed", seed, 0, SettingsError))
     start = normal(outputs, units, generator=generator), normal(units, inputs, generator=generator), None
-    model = HiddenLayer(Power(2), start, uniform_on(_quadratic_inputs(inputs, data)))
+    model = HiddenLayer(Power(2), start, *uniform_on(_quadratic_inputs(inputs, data)))
     shown = "" if data == "general" else f", data={data!r}"
     name = f"quadratic_network({inputs}, {outputs}, {units}{shown})"
     return Toy(model, rows(n), mean_square, exact, name)

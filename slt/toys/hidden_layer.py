@@ -1,7 +1,7 @@
 """Networks with one hidden layer, the inputs that their loss is a mean over, and points where they are the truth."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ from slt.toys.products import as_default
 _MOST_NODES = 20_000
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(NamedTuple):
     """A law of the inputs with finitely many values.
 
     Attributes:
@@ -44,7 +43,11 @@ class HiddenLayer(nn.Module):
     c: nn.Parameter | None
 
     def __init__(
-        self, activation: Callable[[Tensor], Tensor], start: tuple[Tensor, Tensor, Tensor | None], law: Inputs
+        self,
+        activation: Callable[[Tensor], Tensor],
+        start: tuple[Tensor, Tensor, Tensor | None],
+        inputs: Tensor,
+        weights: Tensor,
     ) -> None:
         """Start at (a, b, c), copied."""
         super().__init__()
@@ -53,8 +56,8 @@ class HiddenLayer(nn.Module):
         self.a, self.b = nn.Parameter(as_default(a).clone()), nn.Parameter(as_default(b).clone())
         self.c = None if c is None else nn.Parameter(as_default(c).clone())
         # not persistent: a checkpoint of a toy holds its weights and nothing else
-        self.register_buffer("inputs", as_default(law.nodes), persistent=False)
-        self.register_buffer("weights", as_default(law.weights), persistent=False)
+        self.register_buffer("inputs", as_default(inputs), persistent=False)
+        self.register_buffer("weights", as_default(weights), persistent=False)
         self.register_buffer("truth", self(self.inputs).detach(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

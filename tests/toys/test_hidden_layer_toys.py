@@ -70,7 +70,7 @@ def test_tanh_rule_sees_all_that_the_integral_sees(units: int):
                 b = size * rng.uniform(0.2, 1, units)
                 a = np.linalg.svd(np.tanh(law.nodes.numpy() * b))[2][-1]
                 start = torch.tensor(a[None]), torch.tensor(b[:, None]), None
-                model = HiddenLayer(torch.tanh, start, law)
+                model = HiddenLayer(torch.tanh, start, *law)
                 model.truth.zero_()
                 shares.append(mean_square(model, ()).item() / loss_at(toys.vandermonde(units, 2), a[None], b))
             found.append(min(shares))
