@@ -22,6 +22,8 @@ from slt.samplers import Sampler
 from slt.trace import Trace
 
 DEFAULT_SECONDS = 60.0  # the budget where none is given
+# Of a chain: with many chains a few draws each are enough for a narrow interval, and too few to show what is slow.
+_LEAST_DRAWS = 100
 _UNFINISHED = {
     Problem.NOT_CONVERGED,
     Problem.NOT_EQUILIBRATED,
@@ -156,10 +158,11 @@ class _Stop:
         told = {finding.kind for finding in (*verdict.problems, *verdict.notes)}
         # Where the chains found a lower loss no number of draws makes an LLC of it.
         unfinished = set() if Problem.NOT_A_MINIMUM in kinds else told & _UNFINISHED
-        reached = relative <= self._target and not unfinished
-        ended = (
-            "the target error was reached" if reached else f"the budget{self._kind} ended before the target was reached"
-        )
+        narrow = relative <= self._target and not unfinished
+        reached = narrow and trace.draws >= _LEAST_DRAWS
+        ended = "the target error was reached" if reached else f"the budget{self._kind} ended before "
+        if not reached:
+            ended += f"each chain had {_LEAST_DRAWS} draws" if narrow else "the target was reached"
         self.reason = f"{ended}: an error of {relative:.2%} of the value, with a target of {self._target:.2%}"
         if kinds or (unfinished and relative <= self._target):
             self.reason += ", which does not cover what the verdict names"
