@@ -137,6 +137,24 @@ def _square(terms: Mapping[Point, Fraction]) -> dict[Point, Fraction]:
     return {point: Fraction(c, common**2) for point, c in out.items()}
 
 
+def plane_terms(polynomial: str | Polynomial) -> dict[Point, Fraction]:
+    """Read one polynomial as {(i, j): c}.
+
+    Args:
+        polynomial: As `plane_curve` takes it, but for sequences.
+
+    Returns:
+        The terms with a coefficient other than 0.
+
+    Raises:
+        InputError: If it is none.
+
+    >>> plane_terms("(x - y)^2")[1, 1]
+    Fraction(-2, 1)
+    """
+    return _read("polynomial", parse(polynomial) if isinstance(polynomial, str) else polynomial)
+
+
 def _read(name: str, given: Polynomial) -> dict[Point, Fraction]:
     terms: dict[Point, Fraction] = {}
     for key, c in given.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from slt._text import columns
 from slt.analytic.entry import Entry
 from slt.analytic.families import FAMILIES
 from slt.analytic.instances import instances
@@ -65,8 +66,7 @@ class Catalogue:
             ("<=" * (row.entry.bound == "upper") + str(row.entry.value), str(row.entry.multiplicity), row.call)
             for row in self.rows
         ]
-        widths = [max(len(line[i]) for line in cells) for i in range(2)]
-        return "\n".join(f"{a:>{widths[0]}}  {b:>{widths[1]}}  {call}".rstrip() for a, b, call in cells)
+        return "\n".join(columns(cells, left=(2,)))
 
     def to_csv(self) -> str:
         """Return the table as CSV text, with everything that an entry says; lambda as a fraction, such as 3/2."""

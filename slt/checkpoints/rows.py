@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from slt._text import columns
 from slt.errors import NoDrawsError, SettingsError
 from slt.estimators import Estimate
 
@@ -80,16 +81,7 @@ def text_table(rows: Sequence[Row]) -> str:
     for row in rows:
         *first, verdict = cells(row)
         table.append([*first, f"{row.seconds:.1f}", verdict])
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    last = len(widths) - 1
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i in (0, last) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in table
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(columns(table, left=(0, len(HEAD))))
 
 
 def html_table(rows: Sequence[Row], links: Sequence[str] | None = None) -> str:

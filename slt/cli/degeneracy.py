@@ -5,9 +5,9 @@ import json
 
 from slt.checkpoints import load_weights
 from slt.cli.inputs import loss_by_name, model_factory, named_function
+from slt.cli.pictures import save_picture
 from slt.cli.record import plain
 from slt.degeneracy import explain
-from slt.errors import SettingsError
 from slt.estimators import llc
 from slt.trace import Trace
 
@@ -20,9 +20,6 @@ def run(chosen: argparse.Namespace) -> int:
 
     Returns:
         The exit code: 0.
-
-    Raises:
-        SettingsError: If the picture cannot be written.
     """
     loss = loss_by_name(chosen.loss)
     make_model, make_data = model_factory(chosen.model), named_function("--data", chosen.data)
@@ -33,12 +30,6 @@ def run(chosen: argparse.Namespace) -> int:
         model, make_data(), loss, function=chosen.function, parameters=chosen.parameters or None, llc=estimate
     )
     if chosen.plot is not None:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        try:
-            found.plot()[0].figure.savefig(chosen.plot, dpi=150)
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"--plot {chosen.plot} cannot be written: {error}.") from error
+        save_picture(chosen.plot, lambda: found.plot()[0].figure)
     print(json.dumps(plain(found.to_dict()), indent=2, allow_nan=False) if chosen.json else found)
     return 0

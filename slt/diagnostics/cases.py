@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from slt.analytic.finite import crossing_energy, quadratic_energy
-from slt.errors import SettingsError
+from slt.diagnostics.known import known_of
+from slt.errors import NotAvailableError, SettingsError
 from slt.posterior import LocalPosterior
 from slt.toys import Toy, deep_linear, normal_crossing, quadratic
 
 _KINDS = ("exact", "reference", "asymptotic")
-_N, _LOCALIZATION = 10_000, 1.0
-# by a long block Gibbs run that shares no code with the samplers: tests/exact/gibbs_deep_linear.py
-_DEEP_LINEAR, _DEEP_LINEAR_ERROR = 11.240083, 0.000710
+N, LOCALIZATION = 10_000, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +46,30 @@ class Case:
         if self.kind not in _KINDS:
             raise SettingsError(f"the kind of a case must be one of {_KINDS}, got {self.kind!r}.")
 
+    @classmethod
+    def of(cls, toy: Toy, settings: Mapping[str, Any] | None = None) -> "Case":
+        """The case of a toy whose value is known.
+
+        Args:
+            toy: The toy.
+            settings: Keyword arguments of `slt.LocalPosterior`; None takes its defaults.
+
+        Returns:
+            The case, with the toy's exact or reference value, or its limit, at these settings.
+
+        Raises:
+            NotAvailableError: If no value is known.
+
+        >>> from slt import toys
+        >>> Case.of(toys.quadratic(2)).value
+        0.9931396...
+        """
+        given = {} if settings is None else settings
+        value, error, kind = known_of(toy, LocalPosterior(toy.model, toy.data, toy.loss, **given))
+        if value is None:
+            raise NotAvailableError(f"no value of {toy.name} is known at these settings.")
+        return cls(toy, given, value, kind, 0.0 if kind == "exact" or error is None else error)
+
     @property
     def name(self) -> str:
         """The toy in words."""
@@ -71,12 +93,7 @@ def standard_cases() -> list[Case]:
     >>> [(case.name, case.kind, round(case.value, 3)) for case in standard_cases()][2]
     ('normal_crossing((2, 2))', 'exact', 0.391)
     """
-    nbeta = _N / np.log(_N)
-    settings = {"nbeta": nbeta, "localization": _LOCALIZATION}
+    settings = {"nbeta": N / np.log(N), "localization": LOCALIZATION}
     stiff = np.logspace(0, -3, 10).tolist()
-    return [
-        Case(quadratic(10, n=_N), settings, quadratic_energy(10, nbeta, _LOCALIZATION)),
-        Case(quadratic(stiff, n=_N), settings, quadratic_energy(stiff, nbeta, _LOCALIZATION)),
-        Case(normal_crossing((2, 2), n=_N), settings, crossing_energy(nbeta, _LOCALIZATION)),
-        Case(deep_linear((5, 5, 5), rank=2, n=_N), settings, _DEEP_LINEAR, "reference", _DEEP_LINEAR_ERROR),
-    ]
+    targets = [quadratic(10, n=N), quadratic(stiff, n=N), normal_crossing((2, 2), n=N), deep_linear((5, 5, 5), 2, n=N)]
+    return [Case.of(toy, settings) for toy in targets]

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slt._text import columns
+from slt.diagnostics.order import ordered_pairs
+
 _HEAD = ("target", "value", "gradients", "rms error", "mean error", "completed", "reliable", "seconds")
 
 
@@ -104,6 +107,23 @@ class Benchmark:
             if run.failure is not None
         ]
 
+    def order_preserved(self, budget: float) -> float:
+        """Share of the pairs of targets with different values that runs of one seed put in the same order.
+
+        Args:
+            budget: Gradients a chain that were allowed.
+
+        Returns:
+            Over all seeds and pairs whose runs completed; nan without such a pair.
+        """
+        rows = [row for row in self.rows if row.budget == budget]
+        kept, pairs = 0, 0
+        for runs in zip(*(row.runs for row in rows), strict=True):
+            whole = [(row.value, run.value) for row, run in zip(rows, runs, strict=True) if run.failure is None]
+            right, count = ordered_pairs(whole)
+            kept, pairs = kept + right, pairs + count
+        return kept / pairs if pairs else np.nan
+
     def plot(self, *, ax: Any = None) -> Any:
         """Draw the root mean square error of each target against gradients, both axes logarithmic.
 
@@ -128,11 +148,11 @@ class Benchmark:
     def __str__(self) -> str:
         """Lay the rows out as a table, failures below."""
         table = [_HEAD, *(_cells(row) for row in self.rows)]
-        widths = [max(len(line[i]) for line in table) for i in range(len(_HEAD))]
-        lines = [f"{self.name}: {self.completion_rate:.0%} of the runs completed"]
-        for first, *others in table:
-            cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-            lines.append("  ".join(["", first.ljust(widths[0]), *cells]).rstrip())
+        lines = [f"{self.name}: {self.completion_rate:.0%} of the runs completed", *columns(table, indent="  ")]
+        for budget in dict.fromkeys(row.budget for row in self.rows):
+            share = self.order_preserved(budget)
+            if np.isfinite(share):
+                lines.append(f"  order of the targets kept in {share:.1%} of the pairs at {budget:g} gradients")
         return "\n".join([*lines, *(f"  failed: {failure}" for failure in self.failures)])
 
     __repr__ = __str__

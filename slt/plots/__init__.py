@@ -2,7 +2,18 @@
 
 from slt.plots.benchmarks import errors
 from slt.plots.chains import acceptance, distances, losses, running_llc, virial
+from slt.plots.comparisons import comparison
 from slt.plots.over_training import over_training
 from slt.plots.traces import traces
 
-__all__ = ["acceptance", "distances", "errors", "losses", "over_training", "running_llc", "traces", "virial"]
+__all__ = [
+    "acceptance",
+    "comparison",
+    "distances",
+    "errors",
+    "losses",
+    "over_training",
+    "running_llc",
+    "traces",
+    "virial",
+]

@@ -132,6 +132,7 @@ def _settings(setup: Setup, draws: int) -> dict[str, Any]:
         "gradients": setup.bound.spent,
         "n": posterior.n,
         "nbeta": posterior.nbeta,
+        "sizes": {segment.name: segment.size for segment in problem.segments},
         **_describe_localization(posterior),
         "loss": problem.loss.convention,
         "chain_method": "in_place" if isinstance(setup.bound.evaluator, InPlace) else "vectorized",
@@ -156,6 +157,7 @@ def _describe_localization(posterior: LocalPosterior) -> dict[str, Any]:
     return {
         "localization": float(given) if isinstance(given, (int, float)) else each,
         "localization_rule": "isotropic" if isotropic else given if isinstance(given, str) else "mapping",
+        "localization_uniform": all(bool((p == p.reshape(-1)[:1]).all()) for p in posterior.precisions),
         "localization_zero": not any(bool((p > 0).any()) for p in posterior.precisions),
     }
 

@@ -1,210 +1,191 @@
-"""Factorizations with entries that are probabilities or not negative, and cells of true probability 0."""
+"""Toys of products that are no chains of matrices: diagonal networks, squares, tensors, power sums."""
 
 from collections.abc import Sequence
-from fractions import Fraction
-from math import log
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 
 from slt import analytic
-from slt.analytic.checks import integer
-from slt.toys.finite_states import StatesModel, even_power, excess_ratio, parameter, relative_entropy, with_reference
-from slt.toys.toy import Toy
-from slt.toys.toy import rows as sample
-
-_HALF = Fraction(1, 2)
+from slt.analytic.checks import integer, integers
+from slt.toys.products import squared_distance
+from slt.toys.toy import Toy, rows
 
 
-class TopicModel(StatesModel):
-    """The probabilities A B of words in documents; A and B have columns that are probabilities.
+class Factorization(nn.Module):
+    """Factors that multiply into one tensor, and the tensor that it should be.
 
     Attributes:
-        words: Logits of the words in each topic, beside the first word's 0: shape (M - 1, H).
-        topics: Logits of the topics in each document, beside the first topic's 0: shape (H - 1, N).
+        factors: The parameters.
+        truth: What `product()` should be.
     """
 
-    def __init__(self, words: Tensor, topics: Tensor) -> None:
-        """Start at these probabilities, shapes (M, H) and (H, N)."""
+    truth: Tensor
+
+    def __init__(self, factors: Sequence[Tensor], truth: Tensor) -> None:
+        """Start at the given factors, copied."""
         super().__init__()
-        self.words = parameter((words / words[:1]).log()[1:])
-        self.topics = parameter((topics / topics[:1]).log()[1:])
-
-    def log_probabilities(self) -> Tensor:
-        """Return the logs of A B, all words of the first document, of the second, ...: shape (N M,)."""
-        words, topics = (with_reference(logits).log_softmax(0) for logits in (self.words, self.topics))
-        return torch.logsumexp(words[:, :, None] + topics, 1).T.flatten()
-
-
-class NonNegativeProduct(nn.Module):
-    """X Y for X and Y that are even powers, elementwise.
-
-    Attributes:
-        left: Shape (M, H); X is its power `powers[0]`.
-        right: Shape (H, N); Y is its power `powers[1]`.
-    """
-
-    def __init__(self, rows: int, columns: int, hidden: int, powers: tuple[int, int]) -> None:
-        """Start at 0."""
-        super().__init__()
-        self.left, self.right = nn.Parameter(torch.zeros(rows, hidden)), nn.Parameter(torch.zeros(hidden, columns))
-        self.powers = powers
+        self.factors = nn.ParameterList([nn.Parameter(factor.detach().clone()) for factor in factors])
+        # not persistent: a checkpoint of a toy holds its weights and nothing else
+        self.register_buffer("truth", truth.detach().clone(), persistent=False)
 
     def forward(self, *args: object) -> Tensor:
-        """Return X Y, shape (M, N).
+        """Return the product.
 
         Args:
             *args: A batch, ignored.
         """
-        return (self.left ** self.powers[0]) @ (self.right ** self.powers[1])
+        return self.product()
+
+    def product(self) -> Tensor:
+        """What the factors make, in the shape of `truth`."""
+        raise NotImplementedError
 
 
-class Multinomial(nn.Module):
-    """Cell probabilities in proportion to 1, e^l for logits l, and theta^e for the cells that truly have none.
+class Diagonal(Factorization):
+    """The factors u_1, ..., u_L, each of shape (d,): multiplied entry by entry, a linear map of d inputs."""
+
+    def product(self) -> Tensor:
+        """Return prod_l u_l, shape (d,)."""
+        return reduce(torch.mul, self.factors)
+
+
+class Square(Factorization):
+    """One factor U of shape (n, p)."""
+
+    def product(self) -> Tensor:
+        """Return U U^T, shape (n, n)."""
+        (u,) = self.factors
+        return u @ u.mT
+
+
+class RankOne(Factorization):
+    """The factors v_1, ..., v_k, shapes (d_i,)."""
+
+    def product(self) -> Tensor:
+        """Return v_1 (x) ... (x) v_k, shape (d_1, ..., d_k)."""
+        return reduce(lambda outer, v: outer[..., None] * v, self.factors)
+
+
+class PowerSums(Factorization):
+    """The factors a, shape (M, H), and b, shape (H,): signed units at M outputs.
 
     Attributes:
-        cells: Shape (k - 1,), for all cells but the first: k - 1 - z logits, then z roots theta.
+        step: Q.
     """
 
-    def __init__(self, cells: int, zeros: int, power: int) -> None:
-        """Start at 0: equal probabilities, and none in the last z cells."""
-        super().__init__()
-        self.cells = nn.Parameter(torch.zeros(cells - 1))
-        self._possible, self._power = cells - zeros, power
+    step: int = 1
 
-    def forward(self, *args: object) -> tuple[Tensor, Tensor]:
-        """Return t, shape (k - z,), the logs of the possible cells beside the truth's, and the others, shape (z,).
-
-        Args:
-            *args: A batch, ignored.
-        """
-        logits = with_reference(self.cells)[: self._possible]
-        roots = self.cells[self._possible - 1 :]
-        top = logits.detach().amax()
-        # not by a logarithm of theta^e, which is 0 at w*
-        total = (logits - top).exp().sum() + (roots**self._power * (-top).exp()).sum()
-        scale = total.log() + top
-        return logits - scale + log(self._possible), roots**self._power * (-scale).exp()
+    def product(self) -> Tensor:
+        """Return sum_h a_h b_h^(Q n + 1) for n = 0, ..., H - 1, shape (M, H)."""
+        a, b = self.factors
+        return a @ torch.stack([b ** (self.step * n + 1) for n in range(len(b))], -1)
 
 
-def multinomial_divergence(model: Multinomial, batch: tuple[Tensor, ...]) -> Tensor:
-    """K = KL(q || p) in nats, a scalar, whatever the batch; a cell that truly has probability 0 adds its own."""
-    t, others = model(*batch)
-    return excess_ratio(t).mean() + others.sum()
+def diagonal_linear(dimension: int, zeros: int = 0, layers: int = 2, *, n: int = 1000) -> Toy:
+    """The toy with K(u) = sum_i (prod_l u_li - theta_i)^2, a diagonal linear network.
 
-
-def squared_norm(model: NonNegativeProduct, batch: tuple[Tensor, ...]) -> Tensor:
-    """K = ||X Y||_F^2 in nats, a scalar, whatever the batch."""
-    return model(*batch).square().sum()
-
-
-def lda(vocabulary: int, documents: int, topics: int, rank: int = 0, *, n: int = 1000) -> Toy:
-    r"""The toy of latent Dirichlet allocation: the words of N documents, whose laws are the columns of A B.
-
-    .. math:: K = \frac1N \sum_j \mathrm{KL}\big((A_0 B_0)_j \,\|\, (A B)_j\big)
-
-    A (M x H) and B (H x N) are softmaxes of logits. At w* r topics differ, all others are alike, and the share of
-    each of the r varies over the documents while that of the others, but the last, does not: once the mean over
-    documents is taken off, both factors have exactly the rank r of the truth, as at the balanced points of
-    `slt.analytic.reduced_rank_regression`, where the local lambda is the least.
+    The last `zeros` of the theta_i are 0, the others 1. At w* all u_li = theta_i: where theta_i is 0 all L factors
+    cross, which is the most degenerate of its zeros, and so the local value is the global one.
 
     Args:
-        vocabulary: M >= 2 words.
-        documents: N >= 1.
-        topics: H >= 2.
-        rank: r, from 0 to the smallest of the three less 1.
-        n: The number of data rows, >= 2; not the number of documents.
+        dimension: d >= 1.
+        zeros: z, from 0 to d.
+        layers: L >= 1; each is a parameter of shape (d,).
+        n: The number of data rows, >= 2.
 
     Returns:
-        The toy, with (M - 1) H + (H - 1) N parameters and the exact RLCT (Hayashi, 2021).
+        The toy, with the exact RLCT (d/2, 1 + z (L - 1)).
 
     Raises:
         InputError: If a number is no integer in its range.
         SettingsError: If n is not an integer >= 2.
 
-    >>> lda(3, 3, topics=2, rank=1)
-    Toy(lda(3, 3, 2, rank=1); 7 parameters, n=1000, exact rlct 5/2, multiplicity 1)
+    >>> diagonal_linear(5, zeros=2, layers=3)
+    Toy(diagonal_linear(5, zeros=2, layers=3); 15 parameters, n=1000, exact rlct 5/2, multiplicity 5)
     """
-    words, columns, count = (
-        integer("vocabulary", vocabulary, 2),
-        integer("documents", documents, 1),
-        integer("topics", topics, 2),
-    )
-    exact = analytic.lda(words, columns, count, rank)
-    options = {"dtype": torch.float64, "device": "cpu"}
-    likely, given = torch.ones(words, count, **options), torch.ones(count, columns, **options)
-    likely[words - 1] += 1  # in every topic the last word is twice as probable as the others,
-    for topic in range(rank):
-        likely[words - 1, topic], likely[topic, topic] = 1, 2  # but in the first r a word of their own is
-        given[topic, topic] += 1  # and each of these has a document where it is twice as probable,
-    given[-1] = count + 1 - given[:-1].sum(0)  # at the cost of the last topic
-    model = TopicModel(likely / (words + 1), given / (count + 1))
-    model.freeze_truth(model.log_probabilities().detach().exp() / columns)
-    shown = f"{words}, {columns}, {count}" + (f", rank={rank}" if rank else "")
-    return Toy(model, sample(n), relative_entropy, exact, f"lda({shown})")
+    exact = analytic.diagonal_linear(dimension, zeros, layers)
+    theta = torch.cat([torch.ones(dimension - zeros), torch.zeros(zeros)])
+    name = f"diagonal_linear({dimension}, zeros={zeros}, layers={layers})"
+    return Toy(Diagonal([theta] * layers, theta), rows(n), squared_distance, exact, name)
 
 
-def nmf(
-    rows: int, columns: int, hidden: int, rank: int = 0, *, shapes: Sequence[Fraction] = (_HALF, _HALF), n: int = 1000
-) -> Toy:
-    r"""The toy of non-negative matrix factorization at truth 0, :math:`K = \|XY\|_F^2`, at w* = 0.
+def symmetric_factorization(size: int, columns: int, rank: int = 0, *, n: int = 1000) -> Toy:
+    """The toy with K(U) = ||U U^T - T||_F^2; T has ones in the first `rank` places of its diagonal, else zeros.
 
-    The entries of X (M x H) and Y (H x N) are even powers :math:`\theta^{1/\varphi}` of the parameters, so that they
-    are not negative, and a prior positive at theta = 0 is one like :math:`x^{\varphi - 1}`, a Gamma prior of the shape
-    phi: 1/2 for squares.
+    At w* U has the same ones. Orthogonal matrices turn all zeros of K into each other, so any has the same value.
 
     Args:
-        rows: M >= 1.
-        columns: N >= 1.
-        hidden: H >= 1.
-        rank: The rank of the truth: 0.
-        shapes: (phi_x, phi_y), each a Fraction 1/2, 1/4, ...
+        size: The rows of U, >= 1.
+        columns: The columns of U, >= 1.
+        rank: r, from 0 to the smaller of both.
         n: The number of data rows, >= 2.
 
     Returns:
-        The toy, with H (M + N) parameters and the exact RLCT (Hayashi & Watanabe, 2017).
+        The toy, with its exact RLCT.
 
     Raises:
-        InputError: If a number is no integer in its range, or a shape is not as above.
-        NotAvailableError: If the rank is positive: then only bounds are known.
+        InputError: If a number is no integer in its range.
         SettingsError: If n is not an integer >= 2.
 
-    >>> nmf(2, 3, hidden=2)
-    Toy(nmf(2, 3, 2); 10 parameters, n=1000, exact rlct 1, multiplicity 1)
+    >>> symmetric_factorization(2, 2, rank=1)
+    Toy(symmetric_factorization(2, 2, rank=1); 4 parameters, n=1000, exact rlct 5/4, multiplicity 1)
     """
-    exact = analytic.nmf(rows, columns, hidden, rank, shapes=shapes)
-    powers = even_power(shapes[0], "shapes[0]"), even_power(shapes[1], "shapes[1]")
-    model = NonNegativeProduct(rows, columns, hidden, powers)
-    shown = "" if powers == (2, 2) else f", shapes=(1/{powers[0]}, 1/{powers[1]})"
-    return Toy(model, sample(n), squared_norm, exact, f"nmf({rows}, {columns}, {hidden}{shown})")
+    exact = analytic.symmetric_factorization(size, columns, rank)
+    u, truth = torch.zeros(size, columns), torch.zeros(size, size)
+    u.diagonal()[:rank] = 1
+    truth.diagonal()[:rank] = 1
+    name = f"symmetric_factorization({size}, {columns}, rank={rank})"
+    return Toy(Square([u], truth), rows(n), squared_distance, exact, name)
 
 
-def multinomial_boundary(cells: int, zeros: int = 0, concentration: Fraction = _HALF, *, n: int = 1000) -> Toy:
-    r"""The toy of a multinomial law with k cells, of which z have true probability 0 and the others equal ones.
-
-    Beside the first cell, those that truly are possible have logits, and the others the weight
-    :math:`\theta^{1/\varphi}`, an even power; w* = 0. A prior positive at theta = 0 is one like
-    :math:`p^{\varphi - 1}`, that of a Dirichlet law of concentration phi. With squares, phi = 1/2, the boundary is
-    like a regular point: K is quadratic in theta.
+def rank_one_tensor(dimensions: Sequence[int], *, n: int = 1000) -> Toy:
+    """The toy with K(v) = ||v_1 (x) ... (x) v_k||^2, a rank-one tensor at truth 0, and w* = 0.
 
     Args:
-        cells: k >= 2.
-        zeros: z, from 0 to k - 1.
-        concentration: phi, a Fraction 1/2, 1/4, ...
+        dimensions: d_i >= 1 of the vectors v_i, shape (k,).
         n: The number of data rows, >= 2.
 
     Returns:
-        The toy, with k - 1 parameters and the exact RLCT (k - 1 - z)/2 + z phi.
+        The toy, with the exact RLCT min d_i / 2.
 
     Raises:
-        InputError: If a number is no integer in its range, or phi is not as above.
+        InputError: If there is no dimension, or one is no integer >= 1.
         SettingsError: If n is not an integer >= 2.
 
-    >>> multinomial_boundary(4, zeros=2, concentration=Fraction(1, 4))
-    Toy(multinomial_boundary(4, 2, 1/4); 3 parameters, n=1000, exact rlct 1, multiplicity 1)
+    >>> rank_one_tensor((2, 2, 3))
+    Toy(rank_one_tensor((2, 2, 3)); 7 parameters, n=1000, exact rlct 1, multiplicity 2)
     """
-    k = integer("cells", cells, 2)
-    exact = analytic.multinomial_boundary(k, zeros, concentration)
-    power = even_power(concentration, "concentration")
-    name = f"multinomial_boundary({k}, {zeros}, 1/{power})"
-    return Toy(Multinomial(k, zeros, power), sample(n), multinomial_divergence, exact, name)
+    sizes = integers("dimensions", dimensions, 1)
+    model = RankOne([torch.zeros(size) for size in sizes], torch.zeros(sizes))
+    return Toy(model, rows(n), squared_distance, analytic.rank_one_tensor(sizes), f"rank_one_tensor({sizes})")
+
+
+def vandermonde(units: int, step: int = 1, outputs: int = 1, *, n: int = 1000) -> Toy:
+    r"""The toy with :math:`K(a, b) = \sum_{n < H} \big|\sum_h a_h b_h^{Qn + 1}\big|^2` of H units, and w* = 0.
+
+    The sum of the catalogue goes on for ever, and diverges for abs(b_h) > 1. Its first H terms have the same RLCT:
+    the b_h^Q are the roots of a polynomial of degree H, so each later power sum is a combination of the H before it,
+    with coefficients bounded near 0.
+
+    Args:
+        units: H >= 1.
+        step: Q >= 1.
+        outputs: M >= 1: a has shape (M, H), b shape (H,).
+        n: The number of data rows, >= 2.
+
+    Returns:
+        The toy, with its exact RLCT (Aoyagi, 2009, 2010).
+
+    Raises:
+        InputError: If a number is no integer >= 1.
+        SettingsError: If n is not an integer >= 2.
+
+    >>> vandermonde(4, step=2)
+    Toy(vandermonde(4, step=2, outputs=1); 8 parameters, n=1000, exact rlct 1, multiplicity 2)
+    """
+    exact = analytic.vandermonde(units, step, outputs)
+    model = PowerSums([torch.zeros(outputs, units), torch.zeros(units)], torch.zeros(outputs, units))
+    model.step = integer("step", step, 1)
+    name = f"vandermonde({units}, step={step}, outputs={outputs})"
+    return Toy(model, rows(n), squared_distance, exact, name)

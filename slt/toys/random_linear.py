@@ -6,14 +6,16 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from slt import analytic
 from slt.analytic import Entry
 from slt.analytic.checks import integer
-from slt.errors import InputError, NotAvailableError, SettingsError
+from slt.errors import InputError, SettingsError
 from slt.toys.linear_networks import DeepLinear
-from slt.toys.toy import Toy, rows
+from slt.toys.products import as_default
+from slt.toys.second_moments import SecondMomentLoss, second_moments
+from slt.toys.toy import Toy, known, rows
 
 SizeClass = Literal["1K", "10K", "100K"]
 
@@ -34,28 +36,6 @@ _CLASSES: dict[str, _Ranges] = {
 }
 _HALF_WIDTH = 10.0
 """Of the interval of each input."""
-_AT_ONCE = 20_000
-
-
-class SecondMomentLoss(nn.Module):
-    """Half the mean of |(W - T) x|^2 over the rows x, from their second moments alone.
-
-    With S = mean x x^T it is tr (W - T) S (W - T)^T / 2, a quadratic form in the product W of the layers: the same
-    number as from all rows, at a cost that does not grow with n.
-    """
-
-    second: Tensor
-
-    def __init__(self, second: Tensor) -> None:
-        """Hold S, shape (inputs, inputs)."""
-        super().__init__()
-        self.register_buffer("second", second, persistent=False)
-
-    def forward(self, model: DeepLinear, batch: tuple[Tensor, ...]) -> Tensor:
-        """The loss in nats at noise of scale 1, a scalar, whatever the batch."""
-        del batch
-        off = model.product() - model.truth
-        return ((off @ self.second.to(off)) * off).sum() / 2
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -107,14 +87,14 @@ def random_deep_linear(size: SizeClass = "1K", *, seed: int = 0) -> RandomDeepLi
     layers = _uniform(ranges.layers, generator)
     widths = [_uniform(ranges.widths, generator) for _ in range(layers + 1)]
     drawn = [_layer(below, above, generator) for below, above in pairwise(widths)]
-    second = _second_moments(widths[0], ranges.n, generator)
-    matrices = [matrix.to(device=torch.get_default_device(), dtype=torch.get_default_dtype()) for matrix, _ in drawn]
+    second = _input_moments(widths[0], ranges.n, generator)
+    matrices = [as_default(matrix) for matrix, _ in drawn]
     model = DeepLinear(matrices, matrices[0].new_zeros(widths[-1], widths[0]))
     model.truth.copy_(model.product().detach())
     # the ranks are those of generic factors: a product of random ones has the smallest that its parts allow
     ranks = [rank for _, rank in drawn]
     formula = analytic.deep_linear(widths, min(ranks))
-    local = _local(widths, ranks)
+    local = known(lambda: analytic.deep_linear(widths, min(ranks), factor_ranks=ranks))
     found = tangent_dimension(widths, ranks)
     holds = None if local is None else local.rlct == formula.rlct
     if 2 * formula.value < found:
@@ -122,7 +102,7 @@ def random_deep_linear(size: SizeClass = "1K", *, seed: int = 0) -> RandomDeepLi
     return RandomDeepLinear(
         model=model,
         data=rows(ranges.n),
-        loss=SecondMomentLoss(second),
+        loss=SecondMomentLoss(second / 2, model.truth),
         exact=local,
         name=f"random_deep_linear({size!r}, seed={seed})",
         hessian_rank=found,
@@ -168,17 +148,9 @@ def _layer(below: int, above: int, generator: torch.Generator) -> tuple[Tensor, 
     return matrix, rank
 
 
-def _second_moments(inputs: int, n: int, generator: torch.Generator) -> Tensor:
-    total = torch.zeros(inputs, inputs, dtype=torch.float64, device="cpu")
-    for start in range(0, n, _AT_ONCE):
-        x = torch.rand(min(_AT_ONCE, n - start), inputs, dtype=torch.float64, generator=generator, device="cpu")
-        x = (2 * x - 1) * _HALF_WIDTH
-        total += x.T @ x
-    return (total / n).to(device=torch.get_default_device(), dtype=torch.get_default_dtype())
+def _input_moments(inputs: int, n: int, generator: torch.Generator) -> Tensor:
+    def draw(count: int) -> Tensor:
+        x = torch.rand(count, inputs, dtype=torch.float64, generator=generator, device="cpu")
+        return (2 * x - 1) * _HALF_WIDTH
 
-
-def _local(widths: Sequence[int], ranks: Sequence[int]) -> Entry | None:
-    try:
-        return analytic.deep_linear(widths, min(ranks), factor_ranks=ranks)
-    except NotAvailableError:
-        return None
+    return second_moments(draw, n)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from slt.analytic.checks import integer
 from slt.analytic.entry import Entry
-from slt.errors import SettingsError
+from slt.errors import NotAvailableError, SettingsError
 
 # "...": each toy's loss knows its own kind of module
 Loss = Callable[..., Tensor]
@@ -21,8 +21,9 @@ class Toy:
     Attributes:
         model: The network at w*.
         data: One tensor of shape (n, 0): rows without features, which only say how many there are.
-        loss: `loss(model, batch)` in nats, a scalar: the population loss K(w), whatever the batch.
-        exact: The exact RLCT, or None if it is not known.
+        loss: `loss(model, batch)` in nats, a scalar: the population loss K(w), whatever the batch; where the toy says
+            so, that of all its drawn rows.
+        exact: The exact local RLCT at w*, or None if it is not known.
         name: The toy in words.
     """
 
@@ -48,3 +49,11 @@ def rows(n: int) -> tuple[Tensor, ...]:
         SettingsError: If n is not an integer >= 2 (nbeta = n / log n needs two).
     """
     return (torch.zeros(integer("n", n, 2, SettingsError), 0),)
+
+
+def known(entry: Callable[[], Entry]) -> Entry | None:
+    """The answer that `entry` gives, or None where it says that none is available."""
+    try:
+        return entry()
+    except NotAvailableError:
+        return None

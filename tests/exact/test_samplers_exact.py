@@ -1,13 +1,12 @@
 """Estimates on singular models against what is known exactly, or by a long run that shares no code with slt."""
 
-import json
 import math
-from pathlib import Path
 
 import pytest
 
 import slt
 from slt.analytic.finite import crossing_energy
+from slt.diagnostics import standard_cases
 
 pytestmark = pytest.mark.exact
 
@@ -27,16 +26,15 @@ def test_hmc_on_a_normal_crossing(nbeta: float) -> None:
 
 def test_hmc_on_a_deep_linear_network() -> None:
     """5-5-5 at true rank 2 against block Gibbs: within 3 joint standard errors, each at most 0.5 %."""
-    reference = json.loads((Path(__file__).parent / "data" / "deep_linear_5_5_5_rank2.json").read_text())
-    toy = slt.toys.deep_linear([5, 5, 5], rank=2, n=reference["n"])
-    posterior = slt.LocalPosterior(toy.model, toy.data, toy.loss, localization=reference["localization"])
-    assert posterior.nbeta == pytest.approx(reference["nbeta"], rel=1e-12)
+    case = standard_cases()[-1]
+    assert case.kind == "reference"
+    posterior = case.posterior
     estimate = slt.llc(slt.sample(posterior, slt.HMC(), chains=64, draws=1500, warmup=400, seed=2, progress=False))
     assert estimate.verdict.ok, estimate.verdict
-    assert reference["standard_error"] <= 0.005 * reference["value"]
-    assert estimate.mcse <= 0.005 * reference["value"]
-    joint = math.hypot(estimate.mcse, reference["standard_error"])
-    assert abs(estimate.value - reference["value"]) < 3 * joint
+    assert case.error <= 0.005 * case.value
+    assert estimate.mcse <= 0.005 * case.value
+    joint = math.hypot(estimate.mcse, case.error)
+    assert abs(estimate.value - case.value) < 3 * joint
 
 
 @pytest.mark.parametrize("sampler", [slt.SGLD(), slt.HMC()])

@@ -3,6 +3,7 @@
 import pickle
 import random
 from collections.abc import Callable
+from math import exp
 from typing import Any
 
 import pytest
@@ -78,6 +79,26 @@ def test_center_is_a_minimum_and_its_curvature_bounds_the_answer(make: Callable[
     rank = int((curvatures > 1e-8 * largest).sum())
     if toy.exact is not None:
         assert rank / 2 <= toy.exact.value <= len(flat) / 2
+
+
+@every_toy
+@pytest.mark.usefixtures("float64")
+def test_exact_law_is_that_of_the_loss(make: Callable[..., toys.Toy]):
+    toy = make()
+    wrapper = Wrapper(toy)
+    nbeta, localization = 2.0, 3.0
+    exact = None if toy.exact is None else toy.exact.tempered(nbeta, localization=localization).log_z
+    if exact is None or exact.kind != "exact" or exact.value is None:
+        return
+    generator = torch.Generator().manual_seed(2)
+    draws = {
+        name: p.detach() + localization**-0.5 * torch.randn(40_000, *p.shape, generator=generator)
+        for name, p in wrapper.named_parameters()
+    }
+    weights = torch.exp(-nbeta * vmap(lambda w: functional_call(wrapper, w, (toy.data,)))(draws))
+    # the law's prior has its centre at 0: at another w* an entry must not answer for the toy
+    error = weights.std() / 40_000**0.5
+    assert abs(weights.mean() - exp(exact.value)) < 4 * error
 
 
 @every_toy

@@ -1,0 +1,219 @@
+"""Estimates beside what they should be: a table and a picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import hypot, isfinite, nan
+from typing import Any
+
+from slt._text import columns
+from slt.analytic import Entry
+from slt.diagnostics.known import Known, known
+from slt.diagnostics.order import order_preserved
+from slt.errors import InputError
+from slt.estimators import Estimate
+from slt.toys import Toy
+
+_SHORT = {"exact": "=", "reference": "ref", "asymptotic": "lim", "unknown": ""}
+_HEAD = ("target", "estimate", "should be", "", "limit", "z", "error", "verdict")
+_NAME, _VERDICT = 27, 14
+"""Most letters of a name and of a verdict in the table, which is then at most 100 wide."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One estimate beside what it should be.
+
+    Attributes:
+        name: The target.
+        estimate: The estimate.
+        known: Its value at the estimate's own nbeta and localization.
+        limit: The exact answer in the limit of large n; None if it is not known.
+    """
+
+    name: str
+    estimate: Estimate
+    known: Known
+    limit: Entry | None
+
+    @property
+    def relative_error(self) -> float:
+        """The estimate over what it should be, less 1; nan where that is unknown."""
+        return nan if not self.known.value else self.estimate.value / self.known.value - 1
+
+    @property
+    def z(self) -> float:
+        """The difference in standard errors, the known value's own with it; nan beside a limit."""
+        if self.known.value is None or self.known.error is None:
+            return nan
+        return (self.estimate.value - self.known.value) / hypot(self.estimate.mcse, self.known.error)
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Estimates beside what they should be; prints as a table, draws with ``.plot()``.
+
+    Attributes:
+        rows: One an estimate.
+    """
+
+    rows: tuple[Compared, ...]
+
+    @property
+    def order_preserved(self) -> float:
+        """Share of the pairs of targets whose estimates are in the order of the values; nan without a pair."""
+        values = [(row.known.value, row.estimate.value) for row in self.rows if row.known.value is not None]
+        return order_preserved(*zip(*values, strict=True)) if values else nan
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Return the rows as plain numbers and texts."""
+        return [
+            {
+                "name": row.name,
+                "llc": row.estimate.value,
+                "mcse": row.estimate.mcse,
+                "known": row.known.value,
+                "known_error": row.known.error,
+                "kind": row.known.kind,
+                "rlct": None if row.limit is None else str(row.limit.value),
+                "multiplicity": None if row.limit is None else row.limit.multiplicity,
+                "rlct_is": None if row.limit is None else row.limit.bound,
+                "z": row.z,
+                "relative_error": row.relative_error,
+                "ok": row.estimate.verdict.ok,
+                "problems": [str(finding.kind) for finding in row.estimate.verdict.problems],
+            }
+            for row in self.rows
+        ]
+
+    def plot(self, *, ax: Any = None) -> Any:
+        """Draw the relative error of each estimate with its 95 % interval, and where the limit lies.
+
+        Args:
+            ax: Where to draw; None makes a new figure.
+
+        Returns:
+            `ax`; see `slt.plots.comparison`.
+
+        Raises:
+            InputError: If no target's value is known.
+        """
+        from slt.plots import comparison
+
+        rows = [row for row in self.rows if row.known.value]
+        if not rows:
+            raise InputError("a picture needs a target whose value is known, got none.")
+        return comparison(
+            [row.name for row in rows],
+            [row.relative_error for row in rows],
+            [[bound / row.known.value - 1 for bound in row.estimate.interval()] for row in rows if row.known.value],
+            good=[row.estimate.verdict.ok for row in rows],
+            limits=[_limit_error(row) for row in rows],
+            ax=ax,
+        )
+
+    def __str__(self) -> str:
+        """Lay the rows out as a table of at most 100 columns."""
+        lines = columns([_HEAD, *(_cells(row) for row in self.rows)], left=(0, 3, len(_HEAD) - 1))
+        good = sum(row.estimate.verdict.ok for row in self.rows)
+        far = sum(abs(row.z) > 4 and row.estimate.verdict.ok for row in self.rows if isfinite(row.z))
+        lines.append(
+            f"{len(self.rows)} targets, {good} estimates called good; of these {far} more than 4 standard errors off"
+        )
+        if isfinite(self.order_preserved):
+            lines.append(f"order of the targets kept in {self.order_preserved:.1%} of the pairs")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def compare(
+    estimates: Sequence[Estimate], entries: Sequence[Entry | Toy], *, names: Sequence[str] | None = None
+) -> Comparison:
+    """Put estimates beside what they should be, each at its own nbeta and localization.
+
+    That is the exact energy of a law where the entry has one; else, for a toy, a stored reference; else the limit
+    lambda - (m - 1)/log(nbeta), of unknown error, which gives no z-score. The exact limit (lambda, m) stands beside.
+
+    Args:
+        estimates: LLC estimates.
+        entries: For each an entry of `slt.analytic` whose loss it is an estimate of, or a toy.
+        names: What the table calls them; None takes the toy's name or the entry's family.
+
+    Returns:
+        The comparison: prints as a table, draws with ``.plot()``.
+
+    Raises:
+        InputError: If the numbers of estimates, entries and names differ, one is of the wrong type, a localizer
+            differs within a tensor, or an entry has another number of parameters than the estimate moved.
+
+    >>> import slt
+    >>> toy = slt.toys.normal_crossing((2, 2))
+    >>> estimate = slt.estimate_llc(toy.model, toy.data, toy.loss, budget=slt.Gradients(40_000), progress=False)
+    >>> result = compare([estimate], [toy])
+    >>> result.rows[0].known.kind, abs(result.rows[0].z) < 4
+    ('exact', True)
+    """
+    for what, given, kinds, wanted in (
+        ("estimates", estimates, Estimate, "an slt.Estimate"),
+        ("entries", entries, Entry | Toy, "an entry of slt.analytic or a toy"),
+    ):
+        for k, one in enumerate(given):
+            if not isinstance(one, kinds):
+                raise InputError(f"{what}[{k}] must be {wanted}, got {type(one).__name__}.")
+    labels = [_name(entry) for entry in entries] if names is None else list(names)
+    if not len(estimates) == len(entries) == len(labels):
+        raise InputError(
+            f"estimates, entries and names must be as many, got {len(estimates)}, {len(entries)} and {len(labels)}."
+        )
+    return Comparison(
+        tuple(
+            Compared(label, estimate, _known(estimate, entry), entry.exact if isinstance(entry, Toy) else entry)
+            for label, estimate, entry in zip(labels, estimates, entries, strict=True)
+        )
+    )
+
+
+def _known(estimate: Estimate, entry: Entry | Toy) -> Known:
+    settings = estimate.settings
+    missing = {"sizes", "localization_uniform"} - settings.keys()
+    if missing:
+        raise InputError(f"an estimate must tell its localizer, got a trace without {sorted(missing)} in its settings.")
+    if not settings["localization_uniform"]:
+        raise InputError("a comparison needs one precision for each tensor, got a localizer that differs within one.")
+    return known(entry, estimate.trace.nbeta, settings["localization"], settings["sizes"])
+
+
+def _name(entry: Entry | Toy) -> str:
+    return entry.name if isinstance(entry, Toy) else entry.family
+
+
+def _limit_error(row: Compared) -> float | None:
+    """Where the limit lies, relative to the known value; None where it is not known."""
+    if row.limit is None or row.limit.bound != "exact" or not row.known.value:
+        return None
+    return float(row.limit.value) / row.known.value - 1
+
+
+def _cells(row: Compared) -> tuple[str, ...]:
+    limit = "?"
+    if row.limit is not None:
+        limit = f"{'<=' * (row.limit.bound == 'upper')}{row.limit.value}"
+        limit += f" m{row.limit.multiplicity}" * (row.limit.multiplicity > 1)
+    error = row.relative_error
+    kinds = [str(finding.kind).replace("_", " ") for finding in row.estimate.verdict.problems]
+    return (
+        _cut(row.name, _NAME),
+        f"{row.estimate.value:.4g}+-{row.estimate.mcse:.1g}",
+        "?" if row.known.value is None else f"{row.known.value:.4g}",
+        _SHORT[row.known.kind],
+        limit,
+        "-" if not isfinite(row.z) else f"{row.z:+.1f}" if abs(row.z) < 100 else ">100",
+        "-" if not isfinite(error) else f"{error:+.1%}" if abs(error) < 10 else ">1000%",
+        "good"
+        if not kinds
+        else _cut(kinds[0], _VERDICT - 3 * (len(kinds) > 1)) + f" +{len(kinds) - 1}" * (len(kinds) > 1),
+    )
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else f"{text[: letters - 2]}.."

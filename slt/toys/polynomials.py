@@ -1,0 +1,122 @@
+"""Toys whose loss is a polynomial at 0, where its Newton polyhedron or its real branches decide."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import reduce
+from operator import add, mul
+
+import torch
+from torch import Tensor
+
+from slt import analytic
+from slt.analytic.plane_curves import Polynomial as PlanePolynomial
+from slt.analytic.plane_curves import plane_terms
+from slt.toys.potentials import Potential, PotentialLoss
+from slt.toys.toy import Toy, rows
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """w of shape (..., d) -> sum_k c_k w^(alpha_k) of shape (...).
+
+    It is evaluated in float64 and returned in the dtype of w: between the branches of its zeros, as of (x^2 - y^3)^2
+    written out, float32 would cancel all digits.
+
+    Attributes:
+        exponents: alpha, shape (terms, d).
+        coefficients: c, shape (terms,).
+        absolute: Whether each monomial is taken without its sign.
+    """
+
+    exponents: tuple[tuple[int, ...], ...]
+    coefficients: tuple[float, ...]
+    absolute: bool = False
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """The sum."""
+        coordinates = w.double().unbind(-1)
+        terms = zip(self.exponents, self.coefficients, strict=True)
+        return reduce(add, [c * self._monomial(coordinates, alpha) for alpha, c in terms]).to(w.dtype)
+
+    def _monomial(self, coordinates: Sequence[Tensor], alpha: Sequence[int]) -> Tensor:
+        value = reduce(mul, [x**k for x, k in zip(coordinates, alpha, strict=True) if k > 0])
+        # no modulus for even exponents: its second derivative at 0 is 0 in torch, and that of x^2 is 2
+        return value.abs() if self.absolute and any(k % 2 for k in alpha) else value
+
+
+@dataclass(frozen=True)
+class SumOfSquares:
+    """w -> the sum of the squares of polynomials."""
+
+    polynomials: tuple[Polynomial, ...]
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """The sum, squared in float64 too."""
+        return reduce(add, [polynomial(w.double()).square() for polynomial in self.polynomials]).to(w.dtype)
+
+
+def newton(
+    exponents: Sequence[Sequence[int]], *, coefficients: Sequence[int | Fraction] | None = None, n: int = 1000
+) -> Toy:
+    """The toy with K(w) = sum_alpha c_alpha w^alpha and w* = 0.
+
+    Args:
+        exponents: alpha, shape (terms, d).
+        coefficients: c_alpha, shape (terms,); None means 1 before |w^alpha|.
+        n: The number of data rows, >= 2.
+
+    Returns:
+        The toy, with its exact RLCT; or with an upper bound, as `slt.analytic.newton` says.
+
+    Raises:
+        InputError: If the exponents or coefficients are not as `slt.analytic.newton` asks.
+        SettingsError: If n is not an integer >= 2.
+
+    >>> newton([(2, 2), (6, 0), (0, 6)])
+    Toy(newton(((2, 2), (6, 0), (0, 6))); 2 parameters, n=1000, exact rlct 1/2, multiplicity 2)
+    """
+    exact = analytic.newton(exponents, coefficients=coefficients)
+    alphas = tuple(tuple(map(int, alpha)) for alpha in exponents)
+    factors = (1.0,) * len(alphas) if coefficients is None else tuple(map(float, coefficients))
+    function = Polynomial(alphas, factors, absolute=coefficients is None)
+    given = "" if coefficients is None else f", coefficients=({', '.join(map(str, coefficients))})"
+    return _at_zero(function, len(alphas[0]), exact, f"newton({alphas}{given})", n)
+
+
+def plane_curve(
+    polynomial: str | PlanePolynomial | Sequence[PlanePolynomial], *, name: str | None = None, n: int = 1000
+) -> Toy:
+    """The toy with a polynomial K(x, y) >= 0 and w* = 0.
+
+    Args:
+        polynomial: A text such as "(x^2 - y^3)^2", a mapping {(i, j): c}, or a sequence of mappings whose squares are
+            summed, as `slt.analytic.plane_curve` takes it.
+        name: What the polynomial is called; None writes it out.
+        n: The number of data rows, >= 2.
+
+    Returns:
+        The toy, with its exact RLCT.
+
+    Raises:
+        InputError: If the polynomial is not as `slt.analytic.plane_curve` asks.
+        SettingsError: If n is not an integer >= 2.
+
+    >>> plane_curve("(x^2 - y^3)^2")
+    Toy(plane_curve((x^2 - y^3)^2); 2 parameters, n=1000, exact rlct 5/12, multiplicity 1)
+    """
+    exact = analytic.plane_curve(polynomial)
+    if isinstance(polynomial, str | Mapping):
+        function = _polynomial(plane_terms(polynomial))
+    else:
+        function = SumOfSquares(tuple(_polynomial(plane_terms(one)) for one in polynomial))
+    shown = name or (polynomial if isinstance(polynomial, str) else repr(exact.parameters["polynomial"]))
+    return _at_zero(function, 2, exact, f"plane_curve({shown})", n)
+
+
+def _polynomial(terms: Mapping[tuple[int, int], int | Fraction]) -> Polynomial:
+    return Polynomial(tuple(terms), tuple(map(float, terms.values())))
+
+
+def _at_zero(function: Polynomial | SumOfSquares, dimension: int, exact: analytic.Entry, name: str, n: int) -> Toy:
+    return Toy(Potential(torch.zeros(dimension)), rows(n), PotentialLoss(function), exact, name)
