@@ -15,15 +15,15 @@ from slt.degeneracy.causes import (
     findings_of,
     sort_null_space,
 )
-from slt.degeneracy.certificates import certify
+from slt.degeneracy.certificates import certify, left_out
 from slt.degeneracy.explanation import Explanation
 from slt.degeneracy.flatness import dense_flatness, probed_flatness
 from slt.degeneracy.function import Function, FunctionName, Inputs, Network, exact
 from slt.degeneracy.hessian import Curvature
 from slt.degeneracy.higher_order import LARGEST, Form, HigherOrder, kinks, sort_by_order
-from slt.degeneracy.jacobian import DENSE, dense_bytes, fresh_kernel, null_space
+from slt.degeneracy.jacobian import DENSE, fresh_kernel, null_space
 from slt.degeneracy.linalg import Kernel, span
-from slt.degeneracy.precision import require_memory
+from slt.degeneracy.memory import require_explanation
 from slt.degeneracy.spectrum import SpectralCurve, eigenvalues, lanczos, spectral_curve
 from slt.degeneracy.symmetry import Generator, Generators, known_generators
 from slt.degeneracy.target import target_of
@@ -111,16 +111,11 @@ def explain_problem(
         The explanation.
     """
     dimension = problem.dimension
-    if dimension <= DENSE:
-        require_memory(
-            dense_bytes(dimension), f"an exact explanation of {dimension} entries", "choose fewer with parameters="
-        )
-    else:
-        require_memory(8.0 * dimension * (4 + 2 * _CURVE_STEPS), f"a curve of {dimension} entries", "choose fewer")
     inputs = Inputs(problem.examples.take(torch.arange(problem.n)))
     target = target_of(problem.loss, function)
     with exact(problem.model):
         curvature = Curvature(problem)
+        require_explanation(curvature, dense=dimension <= DENSE, steps=2 * _CURVE_STEPS)
         if target is None:
             network, name = curvature.network, "loss"
         else:
@@ -243,7 +238,7 @@ def _small(subject: _Subject, spectrum: _Spectrum, llc: Estimate | None, generat
         bounds=_bounds(subject, spectrum, found, zeros, kinked),
         localized=_localized(subject, spectrum, llc, notes),
         flatness=(
-            probed_flatness(subject.curvature)
+            probed_flatness(subject.curvature, curve=spectrum.curve)
             if spectrum.hessian is None
             else dense_flatness(spectrum.hessian, network.center, spectrum.highest)
         ),
@@ -376,6 +371,9 @@ def _large(subject: _Subject, spectrum: _Spectrum, llc: Estimate | None) -> Expl
         )
     certificates = certify(network, inputs)
     nullity = sum(c.nullity for c in certificates)
+    missed = left_out(network, certificates)
+    if missed:
+        notes.append(f"nothing was certified for {', '.join(missed)}: shared, read outside the layer, or held in part")
     notes.append(
         f"{subject.dimension:,} entries are too many for the whole Jacobian: what is certified is a part of the nulls"
     )
@@ -390,7 +388,7 @@ def _large(subject: _Subject, spectrum: _Spectrum, llc: Estimate | None) -> Expl
         for c in certificates
         if c.nullity
     ]
-    flatness = probed_flatness(subject.curvature, probes=4, steps=10)
+    flatness = probed_flatness(subject.curvature, probes=4, steps=10, curve=spectrum.curve)
     return Explanation(
         dimension=subject.dimension,
         function=subject.name,

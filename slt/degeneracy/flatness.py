@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from slt.degeneracy.hessian import Curvature
-from slt.degeneracy.spectrum import Product, largest_eigenvalue
+from slt.degeneracy.spectrum import Product, SpectralCurve, lanczos
 
 
 @dataclass(frozen=True)
@@ -74,26 +75,36 @@ def dense_flatness(hessian: Tensor, center: Tensor, top: float | None = None) ->
     )
 
 
-def probed_flatness(curvature: Curvature, *, probes: int = 8, steps: int = 20, seed: int = 0) -> Flatness:
-    """Estimate the traces from products with random sign vectors, and the top eigenvalues by Lanczos."""
+def probed_flatness(
+    curvature: Curvature, *, probes: int = 8, steps: int = 20, seed: int = 0, curve: SpectralCurve | None = None
+) -> Flatness:
+    """Estimate the traces from products with random sign vectors, and the top eigenvalues by Lanczos.
+
+    A spectral curve of H knows the plain pair already.
+
+    Returns:
+        The flatness, with the errors of its traces.
+    """
     size = curvature.network.center.abs()
 
     def scaled(v: Tensor) -> Tensor:
         return size * curvature.hessian_product(size * v)
 
-    plain = _trace(curvature, curvature.hessian_product, probes, seed)
-    invariant = _trace(curvature, scaled, probes, seed)
-    return Flatness(
-        trace=plain[0],
-        top=largest_eigenvalue(curvature.hessian_product, curvature.dimension, steps=steps, seed=seed)[0],
-        invariant_trace=invariant[0],
-        invariant_top=largest_eigenvalue(scaled, curvature.dimension, steps=steps, seed=seed)[0],
-        error=plain[1],
-        invariant_error=invariant[1],
-    )
+    if curve is None:
+        trace, error, top = _probed(curvature.hessian_product, size, probes, steps, seed)
+    else:
+        trace, error, top = curve.trace, curve.trace_error, curve.top
+    invariant, invariant_error, invariant_top = _probed(scaled, size, probes, steps, seed)
+    return Flatness(trace, top, invariant, invariant_top, error, invariant_error)
 
 
-def _trace(curvature: Curvature, product: Product, probes: int, seed: int) -> tuple[float, float]:
-    signs, images = curvature.diagonal_products(product, probes, seed)
-    each = (signs * images).sum(1)
-    return float(each.mean()), float(each.std()) / probes**0.5
+def _probed(product: Product, like: Tensor, probes: int, steps: int, seed: int) -> tuple[float, float, float]:
+    """Trace with its error, and largest eigenvalue: the first step of Lanczos from a sign vector is a probe."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    each, top = [], 0.0
+    for probe in range(probes):
+        signs = torch.randint(2, like.shape, generator=generator, device="cpu").double() * 2 - 1
+        ritz, diagonal, _ = lanczos(product, signs.to(like.device), 1 if probe else steps)
+        each.append(len(like) * diagonal[0])
+        top = top if probe else float(ritz.values[-1])
+    return float(np.mean(each)), float(np.std(each, ddof=1)) / probes**0.5, top

@@ -21,6 +21,7 @@ Function = Callable[[Any, Batch], Tensor]
 FunctionName = Literal["logits", "log_probs"]
 _VMAP_REFUSALS = ("vmap: ", "Batching rule not implemented", "There is a performance drop")
 _ROWS = 128  # rows of a Jacobian taken in one backward pass
+_TOGETHER = 32  # random combinations of outputs that go back in one pass
 
 
 def call(model: Any, batch: Batch) -> Any:
@@ -179,6 +180,13 @@ class Network:
             chosen = torch.eye(len(flat), dtype=flat.dtype, device=flat.device)[start : start + _ROWS]
             rows.append(_rows(flat, w, chosen))
         return torch.cat(rows)
+
+    def cotangents(self, w: Tensor, batch: Batch, count: int, generator: torch.Generator) -> Tensor:
+        """Return J^T s for random s, one a row, (count, P)."""
+        w = w.detach().requires_grad_()
+        flat = self(w, batch).reshape(-1)
+        drawn = torch.randn(count, len(flat), generator=generator, dtype=flat.dtype, device="cpu").to(flat.device)
+        return torch.cat([_rows(flat, w, piece) for piece in drawn.split(_TOGETHER)])
 
     def jvp(self, w: Tensor, v: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the outputs at w and their derivative along v."""

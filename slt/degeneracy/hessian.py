@@ -1,6 +1,6 @@
 """Products with the Hessian of the loss and with its Gauss-Newton part, over all the data, without either matrix."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from slt.problem import Problem
 from slt.problem.data import Batch
 
 _DENSE_ROWS = 64  # rows of a dense curvature taken in one backward pass
+_DENSE_CHUNK = 512  # and examples, so that what passes between layers stays near the processor
 
 
 class Curvature:
@@ -38,6 +39,7 @@ class Curvature:
         self.network = Network(problem.model, problem.segments, _mean(problem.loss))
         self.outputs = self.network.with_function(outputs_of(problem.loss))
         self.splits = self._check_split()
+        self._held: tuple[Tensor, Tensor] | None = None
 
     @property
     def dimension(self) -> int:
@@ -61,9 +63,11 @@ class Curvature:
         """H v at w*, (P,)."""
         total = torch.zeros_like(v)
         for share, batch in self._chunks():
-            leaf, gradient = self._gradient_graph(batch)
+            one = share == 1
+            leaf, gradient = self._whole_graph(batch) if one else self._gradient_graph(batch)
             if gradient.requires_grad:
-                total += share * torch.autograd.grad(gradient, leaf, v, materialize_grads=True)[0]
+                found = torch.autograd.grad(gradient, leaf, v, retain_graph=one, materialize_grads=True)
+                total += share * found[0]
         return total
 
     def ggn_product(self, v: Tensor) -> Tensor:
@@ -84,7 +88,7 @@ class Curvature:
         """H at w*, (P, P)."""
         size = self.dimension
         total = torch.zeros(size, size, dtype=torch.float64, device=self.network.center.device)
-        for share, batch in self._chunks():
+        for share, batch in self._chunks(_DENSE_CHUNK):
             leaf, gradient = self._gradient_graph(batch)
             if not gradient.requires_grad:
                 continue
@@ -97,16 +101,15 @@ class Curvature:
                 total[start : start + _DENSE_ROWS] += share * rows
         return (total + total.T) / 2
 
-    def diagonal_products(self, product: Callable[[Tensor], Tensor], probes: int, seed: int) -> Tensor:
-        """Products with `probes` random sign vectors: (2, probes, P), the vectors and their images."""
-        generator = torch.Generator("cpu").manual_seed(seed)
-        signs = torch.randint(2, (probes, self.dimension), generator=generator, device="cpu").double() * 2 - 1
-        signs = signs.to(self.network.center.device)
-        return torch.stack([signs, torch.stack([product(v) for v in signs])])
-
     def _gradient_graph(self, batch: Batch) -> tuple[Tensor, Tensor]:
         leaf = self.network.center.clone().requires_grad_()
         return leaf, torch.autograd.grad(self.network(leaf, batch), leaf, create_graph=True, materialize_grads=True)[0]
+
+    def _whole_graph(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The gradient of all the data in one chunk: w* never moves, so further products need no other."""
+        if self._held is None:
+            self._held = self._gradient_graph(batch)
+        return self._held
 
     def _output_product(self, value: Tensor, tangent: Tensor, batch: Batch) -> Tensor:
         """The second derivative of the loss in the outputs, times a change of them."""
@@ -117,9 +120,15 @@ class Curvature:
             return torch.zeros_like(tangent)
         return torch.autograd.grad(slope, outputs, tangent, materialize_grads=True)[0]
 
-    def _chunks(self) -> Iterator[tuple[float, Batch]]:
-        for rows, batch in self.problem.chunks():
-            yield len(rows) / self.problem.n, batch
+    def _chunks(self, most: int | None = None) -> Iterator[tuple[float, Batch]]:
+        """Shares and batches of a pass over all the data, of at most so many examples each."""
+        n = self.problem.n
+        if most is None or most >= min(self.problem.chunk, n):
+            for rows, batch in self.problem.chunks():
+                yield len(rows) / n, batch
+            return
+        for rows in torch.arange(n).split(most):
+            yield len(rows) / n, self.problem.batch(rows)
 
     def _check_split(self) -> bool:
         """Whether the loss of the outputs alone is the loss."""

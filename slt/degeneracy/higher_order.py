@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import scipy.linalg
 import torch
 from torch import Tensor, nn
 from torch.func import jvp, vmap
@@ -18,8 +19,8 @@ from slt.degeneracy.function import (
     resolve_function,
 )
 from slt.degeneracy.graph import trace
-from slt.degeneracy.jacobian import dimension_of, examples_at_once
-from slt.degeneracy.linalg import beyond, complement
+from slt.degeneracy.jacobian import dimension_of, examples_at_once, push
+from slt.degeneracy.linalg import Rows, beyond, complement, kernel
 from slt.degeneracy.precision import require_memory
 from slt.errors import SettingsError
 from slt.problem.parameters import Selection, select
@@ -29,6 +30,7 @@ _KINK = 1e-9  # of the typical entry: a unit nearer to its kink than this stands
 _FULL = 1e-11  # of the size of J: a diagonal entry of its factor below this is a zero
 _ZERO = 1e-8  # of the size of the second derivatives: singular values separate about 1 from 1e-14
 _TOGETHER = 32  # directions pushed forward at once
+_PUSHED = 256  # and examples
 _VALLEY_STEP = 0.05  # of |w*|: how far a valley is followed
 _VALLEY_FLAT = 1e-9  # of the change of outputs that the bare step makes: what a valley's floor may keep
 _NEWTON = 60
@@ -98,14 +100,18 @@ class Form:
         self.moving = complement(basis)  # the row space of J
         width = network.check(inputs.take(0, 1)).numel()
         enough = min(inputs.n, -(-(3 * network.dimension // 2 + 64) // max(width, 1)))
-        if not self._decompose(inputs, enough, width) and not self._decompose(inputs, inputs.n, width):
-            raise SettingsError("the null space must be that of the Jacobian on these inputs, but the rank is lower.")
+        picked = (torch.arange(enough) * inputs.n) // enough
+        if not self._decompose(inputs, picked, width):
+            picked = torch.cat([picked, self._unseen(inputs)]).unique()
+            if not self._decompose(inputs, picked, width):
+                raise SettingsError(
+                    "the null space must be that of the Jacobian on these inputs, but its rank is lower."
+                )
 
-    def _decompose(self, inputs: Inputs, count: int, width: int) -> bool:
+    def _decompose(self, inputs: Inputs, picked: Tensor, width: int) -> bool:
         """J on some examples as Q R V^T with V the row space; False where its rank is lower on them."""
-        needed = 8.0 * 4 * count * width * self.network.dimension
+        needed = 8.0 * 4 * len(picked) * width * self.network.dimension
         require_memory(needed, "the range of the Jacobian", "hand over fewer inputs")
-        picked = (torch.arange(count) * inputs.n) // count
         self.batch = inputs.rows(picked)
         rows = [
             self.network.jacobian(self.network.center, inputs.rows(piece)) @ self.moving
@@ -115,6 +121,16 @@ class Form:
         self.size = float(torch.linalg.matrix_norm(self.factor)) if self.factor.numel() else 0.0
         size = self.factor.diagonal().abs()
         return len(size) == self.moving.shape[1] and bool((size > _FULL * self.size).all())
+
+    def _unseen(self, inputs: Inputs) -> Tensor:
+        """Examples that see what those decomposed do not: as many as that has dimensions, by pivoted elimination."""
+        unseen = self.moving @ kernel(self.factor, scale=self.size).basis
+        if not unseen.shape[1]:
+            return torch.arange(inputs.n)
+        pieces = [push(self.network, unseen.T, batch) for batch in inputs.chunks(_PUSHED)]
+        seen = torch.cat([piece.reshape(len(piece), -1) for piece in pieces], 1)
+        *_, pivots = scipy.linalg.qr(seen.cpu().numpy(), mode="r", pivoting=True)
+        return torch.from_numpy(pivots[: len(seen)].copy()) // (seen.shape[1] // inputs.n)
 
     def second(self, u: Tensor, v: Tensor) -> Tensor:
         """D^2 f(u_i, v) for several u, (P, k), and one v: (outputs, k), not projected."""
@@ -244,14 +260,14 @@ def _kernel_of(
     if not space.shape[1]:
         return space, (None, None)
     generator = torch.Generator("cpu").manual_seed(seed)
-    rows: list[Tensor] = []
+    rows = Rows(space.shape[1])
     rank, result = -1, space
     gap: tuple[float | None, float | None] = (None, None)
     while True:
         mix = torch.randn(probes.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(space.device)
         v = probes @ (mix / mix.norm())
-        rows.append(torch.linalg.qr(apply(space, v), mode="r").R)
-        _, values, right = torch.linalg.svd(torch.cat(rows), full_matrices=True)
+        rows.add(apply(space, v))
+        _, values, right = torch.linalg.svd(rows.factor(), full_matrices=True)
         scale = max(float(values[0]), 1e-3 * form.size)
         found = int((values > _ZERO * scale).sum()) if scale > 0 else 0
         if found == rank:

@@ -16,7 +16,7 @@ from slt.degeneracy.function import (
     exact,
     resolve_function,
 )
-from slt.degeneracy.linalg import Kernel, Rows, kernel
+from slt.degeneracy.linalg import TOLERANCE, Kernel, Rows, complement, kernel
 from slt.degeneracy.precision import require_memory
 from slt.errors import SettingsError
 from slt.problem.parameters import Selection, select
@@ -25,7 +25,9 @@ DENSE = 12_000  # moving entries up to which the whole Jacobian is decomposed
 _CLEAR = 1e3  # the last singular value kept over the first dropped: below this the rank is not clear
 _FRESH_SEED = 20_231  # of the fresh inputs on which a rank is tested
 _SPARE_ROWS = 64  # rows beyond twice the columns that are decomposed; on the rest the null space is only tested
-_PUSHED_ROWS = 256  # examples on which directions are pushed forward at a time
+_PUSHED_ROWS = 256  # examples on which directions are pushed forward, or combined outputs back, at a time
+_COMBINED = 32  # random combinations of outputs at first; as many again as long as each shows something new
+_SURPLUS = 8  # combinations that must show nothing new
 _TOGETHER = 128  # outputs that go back in one pass
 _VMAP = 64  # directions pushed forward together
 
@@ -217,7 +219,7 @@ def null_space(network: Network, inputs: Inputs, width: int) -> Kernel:
     rest = everything[~torch.isin(everything, picked)]
     if not len(rest) or not found.basis.shape[1]:
         return found
-    return _narrow(found, _pushed(network, inputs, rest, found.basis, width))
+    return _narrow(found, _seen(network, inputs, rest, found))
 
 
 def examples_at_once(width: int) -> int:
@@ -225,9 +227,8 @@ def examples_at_once(width: int) -> int:
     return max(1, _TOGETHER // max(width, 1))
 
 
-def _narrow(found: Kernel, pushed: Tensor) -> Kernel:
+def _narrow(found: Kernel, more: Kernel) -> Kernel:
     """Leave in a null space only what further rows, applied to its basis, find null too."""
-    more = kernel(pushed, scale=found.largest or None)
     if not more.rank:
         return found
     kept = min(x for x in (found.kept, more.kept) if x is not None)
@@ -240,23 +241,52 @@ def _narrow(found: Kernel, pushed: Tensor) -> Kernel:
 def fresh_kernel(network: Network, inputs: Inputs, found: Kernel) -> Kernel:
     """Apply fresh inputs, as many and alike, to a null space: rank and null space of what comes out, in its basis."""
     fresh = inputs.fresh(_FRESH_SEED)
-    width = network.check(fresh.take(0, 1)).numel()
-    pushed = _pushed(network, fresh, torch.arange(fresh.n), found.basis, width)
-    return kernel(pushed, scale=found.largest or None)
+    network.check(fresh.take(0, 1))
+    return _seen(network, fresh, torch.arange(fresh.n), found)
 
 
-def _pushed(network: Network, inputs: Inputs, rows: Tensor, basis: Tensor, width: int) -> Tensor:
-    """The triangular factor of J Z on some examples, by whichever mode of differentiation needs fewer passes."""
-    total = Rows(basis.shape[1])
-    if not basis.shape[1]:
-        return total.factor()
-    if width <= 2 * basis.shape[1]:
-        for piece in rows.split(examples_at_once(width)):
-            total.add(network.jacobian(network.center, inputs.rows(piece)) @ basis)
-    else:
-        for piece in rows.split(_PUSHED_ROWS):
-            total.add(push(network, basis.T, inputs.rows(piece)).T)
-    return total.factor()
+def _seen(network: Network, inputs: Inputs, rows: Tensor, found: Kernel) -> Kernel:
+    """Rank and null space of J Z on some examples, with Z the basis of a null space.
+
+    Random combinations of all the outputs are taken until more of them add nothing, so that few rows of J are needed;
+    then the singular values are measured along the directions that were found.
+
+    Returns:
+        The kernel in coordinates of Z.
+    """
+    size, scale = found.basis.shape[1], found.largest or None
+    if not size:
+        return kernel(found.basis.new_zeros(0, 0))
+    generator = torch.Generator("cpu").manual_seed(_FRESH_SEED)
+    drawn = found.basis.new_zeros(0, size)
+    while True:
+        count = min(max(len(drawn), _COMBINED), size + _SURPLUS - len(drawn))
+        drawn = torch.cat([drawn, _combinations(network, inputs, rows, count, generator) @ found.basis])
+        values = torch.linalg.svdvals(drawn / len(drawn) ** 0.5)
+        if int((values > TOLERANCE * (scale or float(values[0]))).sum()) + _SURPLUS <= len(drawn):
+            break
+    seen = kernel(drawn / len(drawn) ** 0.5, scale=scale)
+    if not seen.rank:
+        return seen
+    values = _along(network, inputs, rows, found.basis @ complement(seen.basis))
+    largest = float(values[0])
+    return seen._replace(largest=largest, kept=float(values[-1]) / (scale or largest))
+
+
+def _combinations(network: Network, inputs: Inputs, rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """S^T J with S random, (count, P): each row is a pass back through all the examples."""
+    total = network.center.new_zeros(count, network.dimension)
+    for piece in rows.split(_PUSHED_ROWS):
+        total += network.cotangents(network.center, inputs.rows(piece), count, generator)
+    return total
+
+
+def _along(network: Network, inputs: Inputs, rows: Tensor, directions: Tensor) -> Tensor:
+    """Singular values of J on some examples, along orthonormal directions, (P, k)."""
+    total = Rows(directions.shape[1])
+    for piece in rows.split(_PUSHED_ROWS):
+        total.add(push(network, directions.T, inputs.rows(piece)).T)
+    return torch.linalg.svdvals(total.factor())
 
 
 def push(network: Network, directions: Tensor, batch: Any) -> Tensor:

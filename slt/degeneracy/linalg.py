@@ -5,11 +5,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from slt.degeneracy.spectrum import lanczos
+
 TOLERANCE = 1e-10  # of the largest singular value: what is below counts as zero
 _WHOLE = 1200  # columns up to which one singular value decomposition does it all
 _RIDGE = 1e-13  # of the largest row norm: keeps triangular solves sane where the matrix is singular
-_BLOCK = 64  # vectors of the first inverse iteration; each further one takes as many as were found null
+_SPARE = 32  # vectors of an inverse iteration beyond those expected to be null
+_SMALL = 1e-8  # of the largest singular value: columns nearer than this to the span of those before count as expected
+_PANEL = 256  # columns that are reduced together where the rows are triangles already
 _ITERATIONS = 3
+_LANCZOS = 30  # steps to the largest singular value
 
 
 class Kernel(NamedTuple):
@@ -48,7 +53,8 @@ class Rows:
         self._held.append(rows.detach().to("cpu", torch.float64))
         self._count += len(rows)
         self.rows += len(rows)
-        if self._count >= max(2 * self.columns, 512):  # each reduction costs as much as the factor has rows
+        # each reduction costs as much as the factor has rows: a little over twice as many as columns come at once
+        if self._count > 2 * self.columns + 512:
             self._reduce()
 
     def factor(self) -> Tensor:
@@ -77,39 +83,59 @@ def kernel(matrix: Tensor, *, scale: float | None = None) -> Kernel:
     columns = matrix.shape[1]
     if matrix.shape[0] == 0 or columns == 0 or not bool(matrix.any()):
         return Kernel(0, torch.eye(columns, dtype=matrix.dtype), 0.0, None, None, torch.zeros(columns))
-    if columns > _WHOLE:
+    if min(matrix.shape) > _WHOLE:
         return _large_kernel(matrix, scale)
     if matrix.shape[0] > columns:
         matrix = torch.linalg.qr(matrix, mode="r").R
-    _, values, right = torch.linalg.svd(matrix, full_matrices=True)
+    _, values, right = torch.linalg.svd(matrix, full_matrices=columns <= _WHOLE)
     largest = float(values[0]) if scale is None else scale
     rank = int((values > TOLERANCE * largest).sum())
     padded = torch.cat([values, values.new_zeros(columns - len(values))])
     kept = float(values[rank - 1]) / largest if rank else None
     dropped = float(padded[rank]) / largest if rank < columns else None
-    return Kernel(rank, right[rank:].T.contiguous(), largest, kept, dropped, padded)
+    basis = right[rank:].T if len(right) == columns else complement(right[:rank].T)
+    return Kernel(rank, basis.contiguous(), largest, kept, dropped, padded)
 
 
 def _large_kernel(matrix: Tensor, scale: float | None) -> Kernel:
     """The same by inverse iteration on a triangular factor: many times less work than all singular vectors."""
     columns = matrix.shape[1]
-    ridge = _RIDGE * float(matrix.norm(dim=1).max())
-    square = torch.cat([matrix, ridge * torch.eye(columns, dtype=matrix.dtype)])
-    factor = torch.linalg.qr(square, mode="r").R
+    factor = _ridged(matrix)
     largest = _largest(factor) if scale is None else scale
     basis, kept, dropped = matrix.new_zeros(columns, 0), None, None
-    block = max(columns - len(matrix), 0) + _BLOCK
+    # a diagonal entry is the distance of its column from the span of those before: small ones foretell the nullity
+    expected = int((factor.diagonal().abs() <= _SMALL * largest).sum())
     while basis.shape[1] < columns:
-        vectors, values = _smallest(factor, min(block, columns - basis.shape[1]), basis)
+        vectors, values = _smallest(factor, min(expected + _SPARE, columns - basis.shape[1]), basis)
         small = int((values <= TOLERANCE * largest).sum())
-        basis = torch.cat([basis, vectors[:, :small]], 1)
-        if small:
-            dropped = max(dropped or 0.0, float(values[small - 1]) / largest)
-        if small < len(values):
-            kept = float(values[small]) / largest
+        if not small:  # a few vectors beside all that is null: they know the first singular value kept
+            kept = float(values[0]) / largest
             break
-        block = basis.shape[1]
+        basis = torch.cat([basis, vectors[:, :small]], 1)
+        dropped = max(dropped or 0.0, float(values[small - 1]) / largest)
+        expected = basis.shape[1] if small == len(values) else 0
     return Kernel(columns - basis.shape[1], basis.contiguous(), largest, kept, dropped, None)
+
+
+def _ridged(matrix: Tensor) -> Tensor:
+    """The triangular factor R of a matrix with a small ridge below it, (P, P): R^T R = M^T M + ridge^2."""
+    columns = matrix.shape[1]
+    ridge = _RIDGE * float(matrix.norm(dim=1).max())
+    if len(matrix) > columns or bool(matrix.tril(-1).any()):
+        matrix = torch.linalg.qr(matrix, mode="r").R
+    factor = matrix.new_zeros(columns, columns)
+    factor[: len(matrix)] = matrix
+    # two triangles, one above the other: a fifth of the work of as many full rows
+    below = ridge * torch.eye(columns, dtype=matrix.dtype)
+    for start in range(0, columns, _PANEL):
+        here, stop = slice(start, start + _PANEL), min(start + _PANEL, columns)
+        reflectors, sizes = torch.geqrf(torch.cat([factor[here, here], below[:stop, here]]))
+        factor[here, here] = reflectors[: stop - start].triu()
+        if stop < columns:
+            rest = torch.cat([factor[here, stop:], below[:stop, stop:]])
+            rest = torch.ormqr(reflectors, sizes, rest, transpose=True)
+            factor[here, stop:], below[:stop, stop:] = rest[: stop - start], rest[stop - start :]
+    return factor
 
 
 def _smallest(factor: Tensor, count: int, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,7 +143,7 @@ def _smallest(factor: Tensor, count: int, known: Tensor) -> tuple[Tensor, Tensor
     generator = torch.Generator("cpu").manual_seed(known.shape[1])
     vectors = torch.randn(factor.shape[1], count, generator=generator, dtype=factor.dtype, device="cpu")
     vectors = _orthonormal(vectors, known)
-    for _ in range(_ITERATIONS):
+    for _ in range(_ITERATIONS if count <= _SPARE else _ITERATIONS - 1):  # what is null comes out first
         half = torch.linalg.solve_triangular(factor.T, vectors, upper=False)
         vectors = torch.linalg.solve_triangular(factor, half, upper=True)
         vectors = _orthonormal(vectors / vectors.norm(dim=0), known)
@@ -132,11 +158,11 @@ def _orthonormal(vectors: Tensor, known: Tensor) -> Tensor:
     return vectors
 
 
-def _largest(factor: Tensor, iterations: int = 30) -> float:
-    vectors = torch.randn(factor.shape[1], 4, generator=torch.Generator("cpu").manual_seed(1), dtype=factor.dtype)
-    for _ in range(iterations):
-        vectors = torch.linalg.qr(factor.T @ (factor @ vectors)).Q
-    return float(torch.linalg.matrix_norm(factor @ vectors, 2))
+def _largest(factor: Tensor) -> float:
+    """The largest singular value, by Lanczos on R^T R."""
+    start = torch.randn(factor.shape[1], generator=torch.Generator("cpu").manual_seed(1), dtype=factor.dtype)
+    ritz, _, _ = lanczos(lambda v: factor.T @ (factor @ v), start, _LANCZOS)
+    return float(ritz.values[-1]) ** 0.5
 
 
 def span(vectors: Tensor, tolerance: float = 1e-8) -> Tensor:

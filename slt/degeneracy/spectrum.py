@@ -47,6 +47,8 @@ class SpectralCurve:
         dimension: P.
         steps: 2m, the Lanczos steps of each probe.
         probes: Number of probe vectors.
+        trace: The trace, from the same probes.
+        trace_error: Its standard error.
     """
 
     thresholds: NDArray[np.float64]
@@ -58,6 +60,8 @@ class SpectralCurve:
     dimension: int
     steps: int
     probes: int
+    trace: float
+    trace_error: float
 
     def below(self, t: float) -> tuple[float, float] | None:
         """Number of eigenvalues below t with its standard error; None below the resolution floor."""
@@ -182,6 +186,7 @@ def spectral_curve(
     counts = _counts(whole, thresholds, dimension)
     coarse = _counts(half, thresholds, dimension)
     errors = counts.std(0, ddof=1) / np.sqrt(probes)
+    traces = dimension * np.array([r.weights @ r.values for r in whole])
     return SpectralCurve(
         thresholds=thresholds,
         counts=counts.mean(0),
@@ -192,6 +197,8 @@ def spectral_curve(
         dimension=dimension,
         steps=max(len(r.values) for r in whole),
         probes=probes,
+        trace=float(traces.mean()),
+        trace_error=float(traces.std(ddof=1) / np.sqrt(probes)),
     )
 
 

@@ -14,6 +14,7 @@ _NEARBY = 1e-3  # of a tensor's size: where the rank is looked at again
 _STEP = 0.05  # of |w*|: the finite step that a flat subspace is tried on
 LOSS_STEP = 0.5  # likewise where the loss stands for the function: it may grow as a high power
 _SINGLE = 64  # entries up to which each is tried alone
+_INSIDE = 1 - 1e-6  # of a vector's length: what of it a mask must hold before it is looked at
 _SAME = 1e-11  # of the largest output
 
 
@@ -116,11 +117,14 @@ def supported(basis: Tensor, mask: Tensor) -> Tensor:
     """The part of span(basis) that vanishes outside a mask of entries, (P, dim)."""
     if not basis.shape[1] or not bool(mask.any()):
         return basis[:, :0]
-    # the part outside has no small values but zeros, since it is a projection of an orthonormal basis
-    found = kernel(basis[~mask], scale=1e3) if bool((~mask).any()) else None
-    if found is None:
+    if bool(mask.all()):
         return basis
-    return basis @ found.basis
+    if 2 * int(mask.sum()) < len(mask):
+        # a vector inside the mask keeps its length there: first the few that nearly do
+        _, lengths, right = torch.linalg.svd(basis[mask], full_matrices=False)
+        basis = basis @ right[lengths > _INSIDE].T
+    # the part outside has no small values but zeros, since it is a projection of an orthonormal basis
+    return basis @ kernel(basis[~mask], scale=1e3).basis
 
 
 def _mask(size: int, block: slice) -> Tensor:

@@ -7,9 +7,12 @@ import torch
 from torch import nn
 
 import slt
-from slt.degeneracy.certificates import certify
+from slt.degeneracy.certificates import certify, left_out
 from slt.degeneracy.function import Inputs, Network, exact, logits
+from slt.degeneracy.hessian import Curvature
+from slt.degeneracy.memory import graph_bytes
 from slt.errors import SettingsError
+from slt.problem import Problem
 from slt.problem.parameters import select
 from tests.degeneracy.cases import changed, drawn, linear, mlp, normal
 from tests.degeneracy.transformers_small import Config, generic
@@ -101,6 +104,30 @@ def test_a_large_network_is_certified_and_drawn_as_a_curve(monkeypatch):
         slt.explain(model, (x,), lambda m, batch: m(batch[0]).square().sum(1))
 
 
+def test_a_curve_tells_of_too_little_memory_before_the_work(monkeypatch):
+    module = importlib.import_module("slt.degeneracy.explain")
+    monkeypatch.setattr(module, "DENSE", 50)
+    monkeypatch.delattr(module, "spectral_curve")
+    monkeypatch.delattr(module, "certify")
+    monkeypatch.setattr("slt.degeneracy.precision.free_memory", lambda: 1000.0)
+    model, x = mlp(4, 12, 3), normal(60, 4)
+    with pytest.raises(SettingsError, match=r"a curve of 99 entries needs about .* is free; choose fewer"):
+        slt.explain(model, (x, model(x).detach()), "mse")
+
+
+def test_what_the_data_keep_in_memory_is_measured():
+    model = mlp(4, 12, 3)
+    found = []
+    for n in (60, 120):
+        x = normal(n, 4)
+        problem = Problem(model, (x, model(x).detach()), "mse")
+        with exact(model):
+            found.append(graph_bytes(Curvature(problem)))
+    # each example keeps its input, 12 hidden values and 3 outputs at least, in float64
+    assert found[1] - found[0] >= 60 * 8 * (4 + 12 + 3)
+    assert found[1] < 2.5 * found[0]
+
+
 def test_beyond_the_dense_size_the_rank_is_a_bound(monkeypatch):
     model, inputs = mlp(6, 5, 3), narrow_inputs()
     whole = slt.functional_dimension(model, inputs)
@@ -109,3 +136,39 @@ def test_beyond_the_dense_size_the_rank_is_a_bound(monkeypatch):
     assert found.blocks == {"0": (15, 35), "2": (18, 18)}
     assert found.rank == 33 == whole.rank  # tight here
     assert "functional dimension <= 33 of 53" in str(found)
+
+
+class ReadOutside(nn.Module):
+    """Layers whose weights are read without calling them: one never called, one called and read beside."""
+
+    def __init__(self):
+        super().__init__()
+        self.places, self.both, self.head = nn.Embedding(5, 3), nn.Linear(3, 3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        x = torch.tanh(x + self.places.weight[: x.shape[1]])
+        return self.head(torch.tanh(self.both(x)) + torch.tanh(x @ self.both.weight))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float32])
+def test_what_is_read_outside_its_layer_is_not_certified(kind):
+    model, inputs = drawn(ReadOutside()).to(kind), normal(50, 5, 3).to(kind)
+    found = certified(model, inputs)
+    assert set(found) == {"head"}  # or else all 15 entries of "places" would pass for null
+    assert left_out(Network(model, select(model, None), logits), list(found.values())) == ["places", "both"]
+    assert block_nullity(model, inputs, "places") == 0
+    assert block_nullity(model, inputs, "both") == 0
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+def test_padding_of_images_is_what_the_layer_makes_of_it(mode):
+    layer = nn.Conv2d(2, 3, 3, padding="same", padding_mode=mode)
+    model, images = drawn(nn.Sequential(layer)), normal(30, 1, 4, 4)
+    images = torch.cat([images, images], 1)  # equal channels: inputs of rank 9 of 18, and the bias
+    assert certified(model, images)["0"].nullity == 27 == block_nullity(model, images, "0")
+
+
+def test_a_padded_row():
+    model = drawn(nn.Sequential(nn.Embedding(6, 3, padding_idx=0), nn.Linear(3, 2)))
+    ids = torch.randint(4, (40, 5), generator=torch.Generator().manual_seed(0))
+    assert certified(model, ids)["0"].nullity == 2 * 3 + 4  # two unused rows, and outputs of rank 2 of 3 in the others

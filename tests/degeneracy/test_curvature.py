@@ -230,7 +230,11 @@ def test_flatness_from_products_agrees_with_the_dense_one():
         curvature = Curvature(p)
         whole = dense_flatness(curvature.dense_hessian(), curvature.network.center)
         probed = probed_flatness(curvature, probes=64, steps=40)
+        curve = spectral_curve(curvature.hessian_product, curvature.dimension, steps=20, probes=64, seed=1)
+        given = probed_flatness(curvature, probes=8, steps=40, curve=curve)
     assert abs(probed.trace - whole.trace) < 4 * probed.error
+    assert abs(given.trace - whole.trace) < 4 * given.error < 0.8 * whole.trace
+    assert given.top == pytest.approx(whole.top, rel=1e-6)
     assert abs(probed.invariant_trace - whole.invariant_trace) < 4 * probed.invariant_error
     assert probed.error < 0.2 * whole.trace
     assert probed.top == pytest.approx(whole.top, rel=1e-6)

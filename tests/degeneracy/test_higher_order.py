@@ -137,6 +137,18 @@ def test_flat_to_sixth_order_is_not_called_a_valley():
     assert (found.flat_dimension, found.sixth, found.valleys, found.followed) == (1, 0, 1, False)
 
 
+def test_an_example_that_alone_shows_a_weight_is_found_wherever_it_stands():
+    model = changed(mlp(3, 4, 1, scale=0.8), like(1, 0))
+    found = []
+    for place in (0, 301):
+        inputs = normal(600, 3)
+        inputs[:, 2] = 0.0
+        inputs[place, 2] = 1.0
+        found.append(higher_order(model, inputs))
+    # it sees one combination of the four weights that read the third input; the rest is the duplicate, 1 + 3
+    assert [(f.nullity, f.flat_dimension, f.quartic) for f in found] == [(7, 4, 3)] * 2
+
+
 def test_a_kink_on_a_datum_is_refused():
     model = changed(mlp(2, 4, 1, act=nn.ReLU), lambda m: m[0].bias.zero_())
     inputs = normal(40, 2)

@@ -232,6 +232,16 @@ def low_rank(rows: int, columns: int, rank: int, seed: int = 0) -> Tensor:
     return left * values @ torch.linalg.qr(normal(columns, rank, seed=seed + 1)).Q.T
 
 
+def test_a_few_long_rows_take_no_inverse_iteration(monkeypatch):
+    matrix = low_rank(30, 200, 20)
+    whole = kernel(matrix)
+    monkeypatch.setattr(linalg, "_WHOLE", 50)
+    monkeypatch.delattr(linalg, "_large_kernel")
+    quick = kernel(matrix)
+    assert (quick.rank, quick.kept) == (whole.rank, whole.kept) == (20, pytest.approx(1e-6))
+    assert torch.allclose(quick.basis @ quick.basis.T, whole.basis @ whole.basis.T, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("rows", "columns", "rank"), [(300, 200, 150), (100, 200, 100), (100, 200, 40), (300, 200, 200)]
 )
