@@ -132,6 +132,20 @@ def test_under_a_budget_of_seconds_all_checkpoints_have_the_sampler_of_the_first
     assert samplers == ["HMC(", "HMC("]
 
 
+def test_under_a_budget_of_seconds_all_checkpoints_have_the_chains_of_the_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([16, 8])  # the second checkpoint meets another machine
+
+    def other(posterior: slt.LocalPosterior, chains: int | None) -> tuple[Way, float]:
+        return Way("auto", chains or next(counts), None), 1e-4
+
+    monkeypatch.setattr("slt.running.plan.fastest", other)
+    settings = {**FAST, "budget": 0.5, "chains": None}
+    found = slt.sweep([folder / "step-2.pt", folder / "step-10.pt"], factory, data(), "cross_entropy", **settings)
+    assert [estimate.trace.chains for estimate in found.estimates.values()] == [16, 16]
+
+
 def test_interruption_is_not_a_failure(folder: Path) -> None:
     def loss(model: nn.Module, batch: object) -> torch.Tensor:
         raise KeyboardInterrupt
