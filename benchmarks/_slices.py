@@ -6,6 +6,7 @@ size, nothing that is rejected. It shares nothing with slt's samplers; many chai
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from math import pi
 from typing import Any
 
@@ -26,7 +27,7 @@ def flat_loss(model: torch.nn.Module, data: Any, loss: Any) -> tuple[Loss, Tenso
     class Whole(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model, self.loss = model, loss
+            self.model, self.loss = deepcopy(model), loss  # the toy stays in its own dtype
 
         def forward(self) -> Tensor:
             return self.loss(self.model, data)

@@ -22,7 +22,8 @@ from slt.samplers import Sampler
 from slt.trace import Trace
 
 DEFAULT_SECONDS = 60.0  # the budget where none is given
-_CHAINS = 8
+# Of a chain: with many chains a few draws each are enough for a narrow interval, and too few to show what is slow.
+_LEAST_DRAWS = 100
 _UNFINISHED = {
     Problem.NOT_CONVERGED,
     Problem.NOT_EQUILIBRATED,
@@ -66,7 +67,8 @@ def estimate_llc(
         nbeta: Inverse temperature times n; default n / log n.
         localization: See `slt.LocalPosterior`.
         parameters: See `slt.LocalPosterior`.
-        chains: Number of chains; default 8.
+        chains: Number of chains; None takes 8 within a budget of gradients, and else, where chains run in one call,
+            the number from 8 to 256 that ends soonest.
         batch_size: Rows of a minibatch or chunk; default all data, and 256 where SGLD is chosen for want of budget.
         seed: Seed of all randomness.
         progress: Whether to show a progress bar.
@@ -94,7 +96,7 @@ def estimate_llc(
         )
     if not (isinstance(sampler, str) and sampler == "auto"):
         require_sampler(sampler)
-    count = _CHAINS if chains is None else require_integer("chains", chains, 1)
+    count = None if chains is None else require_integer("chains", chains, 1)
     seed = require_integer("seed", seed)
     seconds = DEFAULT_SECONDS if budget is None else budget
     if not isinstance(seconds, Gradients) and not (is_number(seconds) and 0 < seconds < math.inf):
@@ -121,7 +123,7 @@ def estimate_llc(
         Allowance(seconds.n, plan.draw_gradients) if counted else None,
         posterior.with_batch_size(plan.batch_size),
         AUTOMATIC[plan.sampler]() if sampler == "auto" else sampler,
-        chains=count,
+        chains=count or plan.chains,
         draws=plan.draws,
         warmup=plan.warmup,
         thin=plan.thin,
@@ -131,6 +133,7 @@ def estimate_llc(
         progress=progress,
         save_to=folder,
         notes=lambda: [plan.reason, stop.reason],
+        threads=plan.threads,
     )
     return llc(trace)
 
@@ -155,10 +158,11 @@ class _Stop:
         told = {finding.kind for finding in (*verdict.problems, *verdict.notes)}
         # Where the chains found a lower loss no number of draws makes an LLC of it.
         unfinished = set() if Problem.NOT_A_MINIMUM in kinds else told & _UNFINISHED
-        reached = relative <= self._target and not unfinished
-        ended = (
-            "the target error was reached" if reached else f"the budget{self._kind} ended before the target was reached"
-        )
+        narrow = relative <= self._target and not unfinished
+        reached = narrow and trace.draws >= _LEAST_DRAWS
+        ended = "the target error was reached" if reached else f"the budget{self._kind} ended before "
+        if not reached:
+            ended += f"each chain had {_LEAST_DRAWS} draws" if narrow else "the target was reached"
         self.reason = f"{ended}: an error of {relative:.2%} of the value, with a target of {self._target:.2%}"
         if kinds or (unfinished and relative <= self._target):
             self.reason += ", which does not cover what the verdict names"

@@ -77,7 +77,7 @@ def newton(
 
 
 def _law(terms: Mapping[tuple[int, ...], Fraction], absolute: bool, orthant: bool) -> Law | None:
-    """The law of K, if it comes apart into pieces of two parameters."""
+    """The law of K, if it comes apart into pieces of two parameters, or of three with a scaling."""
     fold = orthant or (absolute and any(k % 2 for alpha in terms for k in alpha))
     law = separable(terms, orthant=fold)
     return Folded(law, cut=orthant) if fold and law is not None else law

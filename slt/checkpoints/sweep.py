@@ -117,8 +117,8 @@ def sweep(
     """Estimate the LLC of every checkpoint; one that fails is reported and the rest finished.
 
     The first checkpoint stands for what all have in common: an exception there that is not about its file or its
-    weights ends the sweep, and the sampler that it was estimated with is that of all, so that values under a budget of
-    seconds can be compared.
+    weights ends the sweep, and the sampler and the number of chains that it was estimated with are those of all, so that
+    values under a budget of seconds can be compared.
 
     With `save_to` each estimate is kept as soon as it is made, and the same call goes on where an earlier one ended,
     however it ended: what is done is read back, while checkpoints that are new, that failed, or whose content has
@@ -218,10 +218,13 @@ class _Pages:
 def _decided(rows: Iterable[Row], settings: Mapping[str, Any]) -> dict[str, Any]:
     """What "auto" came to for the first estimate, so that under a budget of seconds all are made alike."""
     made = next((row.estimate for row in rows if row.estimate is not None), None)
-    if made is None or isinstance(settings["budget"], Gradients) or not isinstance(settings["sampler"], str):
+    if made is None or isinstance(settings["budget"], Gradients):
         return {}
-    name = str(made.settings["sampler"]).partition("(")[0]
-    return {"sampler": AUTOMATIC[name](), "batch_size": made.settings["batch_size"]}
+    alike: dict[str, Any] = {"chains": made.settings["chains"]}
+    if isinstance(settings["sampler"], str):
+        name = str(made.settings["sampler"]).partition("(")[0]
+        alike |= {"sampler": AUTOMATIC[name](), "batch_size": made.settings["batch_size"]}
+    return alike
 
 
 def _estimate(

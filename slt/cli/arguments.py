@@ -168,7 +168,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sampler", choices=("auto", "hmc", "sgld"), default="auto", help="default auto: hmc if the budget affords it"
     )
-    group.add_argument("--chains", type=int, help="default 8")
+    group.add_argument("--chains", type=int, help="default 8 to 256, by what they cost")
     group.add_argument("--batch-size", type=int, metavar="ROWS", help="rows of a minibatch, or of a chunk for hmc")
     group.add_argument("--seed", type=int, default=0, help="of all randomness; default 0")
 

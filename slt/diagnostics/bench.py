@@ -1,6 +1,7 @@
 """The bench: the toys whose value at finite n is known, at the settings that `slt.estimate_llc` takes by itself."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -24,7 +25,7 @@ _STANDARD = (
 
 
 def bench(n: int = 1000) -> list[Toy]:
-    """Every toy of the bench: quadratics, monomials, polynomials, linear networks.
+    """Every toy of the bench: polynomials, linear networks, networks with one hidden layer, statistical models.
 
     Args:
         n: The number of data rows of each, >= 2.
@@ -35,7 +36,8 @@ def bench(n: int = 1000) -> list[Toy]:
     >>> len({toy.name for toy in bench()}) == len(bench())
     True
     """
-    return [toy for kind in (_quadratics, _crossings, _polynomials, _linear_networks) for toy in kind(n)]
+    kinds = (_quadratics, _crossings, _polynomials, _linear_networks, _factorizations, _hidden_layers, _statistical)
+    return [toy for kind in kinds for toy in kind(n)]
 
 
 def standard_toys(n: int = 1000) -> list[Toy]:
@@ -137,3 +139,45 @@ def _linear_networks(n: int) -> list[Toy]:
         ((15, 15, 15, 15), (5,)),
     ]
     return [toys.deep_linear(widths, rank, n=n) for widths, ranks in [*one_hidden, *deep] for rank in ranks]
+
+
+def _factorizations(n: int) -> list[Toy]:
+    return [
+        toys.reduced_rank_regression(2, 2, 2, factor_ranks=(2, 0), n=n),
+        toys.deep_linear((4, 3, 5), rank=1, factor_ranks=(2, 2), n=n),
+        toys.diagonal_linear(3, zeros=2, n=n),
+        toys.diagonal_linear(2, zeros=2, layers=3, n=n),
+        toys.symmetric_factorization(1, 3, n=n),
+        toys.symmetric_factorization(3, 2, 1, n=n),
+        toys.rank_one_tensor((2, 2, 3), n=n),
+        toys.lora(2, 3, 2, n=n),
+        toys.vandermonde(2, step=2, outputs=2, n=n),
+    ]
+
+
+def _hidden_layers(n: int) -> list[Toy]:
+    return [
+        toys.tanh_network(1, n=n),
+        toys.tanh_network(2, outputs=2, n=n),
+        toys.tanh_network(2, true_units=1, n=n),
+        toys.relu_network(1, 2, n=n),
+        toys.monomial_activation(2, 2, n=n),
+        toys.quadratic_network(3, 2, 2, n=n),
+        toys.toy_superposition(3, 3, n=n),
+    ]
+
+
+def _statistical(n: int) -> list[Toy]:
+    half = Fraction(1, 2)
+    return [
+        toys.gaussian_mixture(2, n=n),
+        toys.gaussian_mixture(3, 2, concentration=half, n=n),
+        toys.poisson_mixture(2, concentration=half, n=n),
+        toys.binomial_mixture(2, trials=3, n=n),
+        toys.naive_bayes(4, n=n),
+        toys.factor_analysis(3, n=n),
+        toys.rbm(4, n=n),
+        toys.hmm(3, n=n),
+        toys.nmf(2, 2, 2, n=n),
+        toys.multinomial_boundary(4, zeros=2, n=n),
+    ]

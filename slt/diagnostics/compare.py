@@ -202,7 +202,7 @@ def _cells(row: Compared) -> tuple[str, ...]:
     error = row.relative_error
     kinds = [str(finding.kind).replace("_", " ") for finding in row.estimate.verdict.problems]
     return (
-        _cut(row.name, _NAME),
+        _shorten(row.name, _NAME),
         f"{row.estimate.value:.4g}+-{row.estimate.mcse:.1g}",
         "?" if row.known.value is None else f"{row.known.value:.4g}",
         _SHORT[row.known.kind],
@@ -217,3 +217,9 @@ def _cells(row: Compared) -> tuple[str, ...]:
 
 def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else f"{text[: letters - 2]}.."
+
+
+def _shorten(text: str, letters: int) -> str:
+    """Cut out of the middle: names of one family differ at their ends."""
+    tail = letters // 2 - 1
+    return text if len(text) <= letters else f"{text[: letters - tail - 2]}..{text[-tail:]}"

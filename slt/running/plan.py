@@ -25,7 +25,9 @@ _DRAWS = 100_000  # a run ends by its target or its budget, hardly by this
 _WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
 _WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
 _SGLD_THIN = 10
-_TIMED = 3  # passes over the data that are timed, after one that warms up
+_TIMED = 3  # passes over the data that are timed, after one that warms up; the fastest counts
+_CHAINS = (8, 16, 32, 64, 128, 256)
+_TYPICAL_WARMUP, _TYPICAL_DRAWS = 100, 30_000  # steps, and draws of a parameter that an error of 2 % takes, about
 _START = {True: 64, False: 16}  # by full_data: gradients of a chain, at most, that the search for a first step takes
 _LOOKING = 1.6  # gradients of a warmup step of SGLD, with its looks at the curvature
 _LEAST_WARMUP, _LEAST_DRAWS = 10, 4  # of the shortest run: fewer draws have no error
@@ -64,18 +66,34 @@ class Plan(NamedTuple):
     draw_gradients: float
     chain_method: ChainMethod
     reason: str
+    chains: int
+    threads: int | None
+    """Of torch while it runs; None leaves them."""
 
 
 def make_plan(
     posterior: LocalPosterior,
     sampler: Sampler | Literal["auto"],
-    chains: int,
+    chains: int | None,
     budget: float | Gradients,
 ) -> Plan:
-    """Choose the sampler by the number of steps that the budget affords, and divide them."""
+    """Choose the sampler by the number of steps that the budget affords, and divide them.
+
+    Args:
+        posterior: What is sampled.
+        sampler: "auto", or the sampler to use.
+        chains: Their number, or None.
+        budget: Seconds, or gradients.
+
+    Returns:
+        The plan.
+    """
     # A budget of gradients is there to be repeated, so nothing about it may depend on the clock.
-    counted = isinstance(budget, Gradients)
-    chain_method, pass_seconds = ("auto", math.nan) if counted else _fastest(posterior, chains)
+    if isinstance(budget, Gradients):
+        way, pass_seconds = Way("auto", chains or _CHAINS[0], None), math.nan
+    else:
+        way, pass_seconds = fastest(posterior, chains)
+    chains = way.chains
     # Passes over the data, of all chains together, that the budget affords.
     passes = budget.n / chains if isinstance(budget, Gradients) else budget / pass_seconds
     batch_size, worth = posterior.batch_size, _HMC_STEPS * HMC().leapfrogs
@@ -100,7 +118,9 @@ def make_plan(
     warmup = max(int(min(_WARMUP_STEPS[chosen.full_data], _WARMUP_SHARE * steps, most)), _LEAST_WARMUP)
     draw_gradients = chains * cost.thin * cost.longest
     name = type(chosen).__name__
-    return Plan(name, batch_size, warmup, draws, cost.thin, draw_gradients, chain_method, reason)
+    return Plan(
+        name, batch_size, warmup, draws, cost.thin, draw_gradients, way.chain_method, reason, chains, way.threads
+    )
 
 
 class _Cost(NamedTuple):
@@ -163,23 +183,71 @@ def save_plan(folder: Path, plan: Plan) -> None:
     atomic_write(folder / PLAN_FILE, json.dumps(plan._asdict()).encode())
 
 
-def _fastest(posterior: LocalPosterior, chains: int) -> tuple[ChainMethod, float]:
-    """Time one gradient on all the data for all chains, each way; return the faster way and its seconds."""
-    # Convolutions, for one, often run slower for all chains at once than one after another.
-    seconds: dict[ChainMethod, float] = {}
+class Way(NamedTuple):
+    """How chains are run."""
+
+    chain_method: ChainMethod
+    chains: int
+    threads: int | None
+
+
+def fastest(posterior: LocalPosterior, chains: int | None) -> tuple[Way, float]:
+    """Time one gradient on all the data each way, and choose the fastest way.
+
+    Convolutions, for one, often run slower for all chains at once than one after another, and small models slower on
+    several threads than on one. Small models also run many chains in hardly more time than a few: with no number given
+    it is the one for which a warmup and the draws of a typical run take least.
+
+    Args:
+        posterior: What is sampled.
+        chains: Their number, or None.
+
+    Returns:
+        The way, and the seconds of a pass over the data for all its chains.
+    """
     with untouched(posterior.problem.model):
-        for method in ("in_place", "auto"):
-            bound = posterior.bind(method, chains)
-            # A module evaluated in place costs its chains one after another: time one and multiply.
-            count = 1 if isinstance(bound.evaluator, InPlace) else chains
-            used: ChainMethod = "in_place" if isinstance(bound.evaluator, InPlace) else "vectorized"
-            w = {name: leaf.repeat(count, 1) for name, leaf in bound.center.items()}
-            bound.evaluate(w)
-            start = time.perf_counter()
-            for _ in range(_TIMED):
-                bound.evaluate(w)
-            if posterior.problem.device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds[used] = (time.perf_counter() - start) / _TIMED * chains / count
-    best = min(seconds, key=lambda method: seconds[method])
-    return best, seconds[best]
+        given = torch.get_num_threads()
+        fewest = chains or _CHAINS[0]
+        seconds: dict[Way, float] = {}
+        for threads in dict.fromkeys((given, 1)):
+            torch.set_num_threads(threads)
+            for method in ("in_place", "auto"):
+                _time(posterior, Way(method, fewest, threads), seconds)
+        best = min(seconds, key=lambda way: seconds[way])
+        if chains is None and best.chain_method == "vectorized":
+            torch.set_num_threads(best.threads or given)
+            _time_more_chains(posterior, best, seconds)
+            best = min(seconds, key=lambda way: seconds[way] * _typical_steps(way.chains, posterior.dimension))
+    return best._replace(threads=None if best.threads == given else best.threads), seconds[best]
+
+
+def _typical_steps(chains: int, dimension: int) -> float:
+    return _TYPICAL_WARMUP + _TYPICAL_DRAWS / (dimension * chains)
+
+
+def _time_more_chains(posterior: LocalPosterior, way: Way, seconds: dict[Way, float]) -> None:
+    """Time larger numbers of chains, as long as they pay."""
+    for count in _CHAINS[1:]:
+        before, way = way, way._replace(chains=count)
+        _time(posterior, way, seconds)
+        steps = [_typical_steps(w.chains, posterior.dimension) for w in (before, way)]
+        if seconds[way] * steps[1] > seconds[before] * steps[0]:
+            return
+
+
+def _time(posterior: LocalPosterior, way: Way, seconds: dict[Way, float]) -> None:
+    """Note what a pass of all chains takes, and which way it ran."""
+    bound = posterior.bind(way.chain_method, way.chains)
+    used: ChainMethod = "in_place" if isinstance(bound.evaluator, InPlace) else "vectorized"
+    # A module evaluated in place costs its chains one after another: time one and multiply.
+    count = 1 if used == "in_place" else way.chains
+    w = {name: leaf.repeat(count, 1) for name, leaf in bound.center.items()}
+    bound.evaluate(w)
+    taken = []
+    for _ in range(_TIMED):
+        start = time.perf_counter()
+        bound.evaluate(w)
+        if posterior.problem.device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(time.perf_counter() - start)
+    seconds[way._replace(chain_method=used)] = min(taken) * way.chains / count

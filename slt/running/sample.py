@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm.auto import tqdm
 
 from slt._checks import require_integer
@@ -120,8 +121,11 @@ def sample_within(
     progress: bool = True,
     save_to: str | os.PathLike[str] | None = None,
     notes: Callable[[], Sequence[str]] = tuple,
+    threads: int | None = None,
 ) -> Trace:
     """Do what `sample` does, within an allowance of gradients, and note in the trace what `notes` gives at the end.
+
+    `threads` are torch's while it runs; None leaves them.
 
     Returns:
         The trace.
@@ -139,6 +143,8 @@ def sample_within(
     if until is not None and not callable(until):
         raise SettingsError(f"until must be a function of the trace so far, got {until!r}.")
     with untouched(posterior.problem.model):
+        if threads is not None:
+            torch.set_num_threads(threads)
         bound = Counted.of(posterior.bind(chain_method, chains), posterior.n)
         observed = Observed(bind_all(observe, posterior, bound), bound.center, chains)
         setup = Setup(posterior, bound, sampler, chains, warmup, thin, seed)

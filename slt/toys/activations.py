@@ -35,15 +35,16 @@ def tanh_network(
     n: int = 1000,
     seed: int = 0,
 ) -> Toy:
-    """The toy with K(a, b) = E |sum_h a_h tanh(b_h . x) - truth|^2, x uniform on [-1, 1]^N by a Gauss-Legendre rule.
+    """The toy with K(a, b) = E |sum_h a_h tanh(b_h . x) - truth|^2, x uniform on [-3, 3]^N by a Gauss-Legendre rule.
 
-    The rule has 4 H + 16 nodes for one input, and 2 H + 4 along each of several. A finite rule has the RLCT of the
-    integral where the f(x_i) - truth(x_i) at its nodes generate the same ideal near w* as those at all x. At truth 0
-    with one input, H nodes with different abs(x_i) > 0 do: f is the sum of c_n x^(2n + 1) sum_h a_h b_h^(2n + 1), and
-    all its terms follow from the first H, as in `vandermonde`. One unit needs nodes that span the inputs (and 1, with
-    a bias), two units at one true unit three nodes, and a regular model as many as give the Jacobian full rank.
+    The rule has 4 H + 16 nodes for one input, which give the integral to 1e-4 where b is of order 1, and 2 H + 4 along
+    each of several. A finite rule has the RLCT of the integral where the f(x_i) - truth(x_i) at its nodes generate
+    the same ideal near w* as those at all x. At truth 0 with one input, H nodes with different abs(x_i) > 0 do: f is
+    the sum of c_n x^(2n + 1) sum_h a_h b_h^(2n + 1), and all its terms follow from the first H, as in `vandermonde`.
+    One unit needs nodes that span the inputs (and 1, with a bias), two units at one true unit three nodes, and a
+    regular model as many as give the Jacobian full rank.
 
-    At truth 0 w* is 0. Else true unit h has a of 1 and -1, b_h of length 2 h and c_h from N(0, 1/4), signs and
+    At truth 0 w* is 0. Else true unit h has a of 1 and -1, b_h of length h and c_h from N(0, 1/4), signs and
     directions being drawn, and the units to spare are copies of the first true unit that share its outer weight
     evenly: for two units at one true unit the most degenerate way to write the truth, where K is like
     u^2 + v^2 + d^4, d the difference of the two b_h.
@@ -70,14 +71,14 @@ def tanh_network(
     """
     exact = known(lambda: analytic.tanh_network(units, inputs, outputs, bias=bias, true_units=true_units))
     generator = torch.Generator("cpu").manual_seed(integer("seed", seed, 0, SettingsError))
-    law = gauss(inputs, 4 * units + 16 if inputs == 1 else 2 * units + 4)
+    law = gauss(inputs, 4 * units + 16 if inputs == 1 else 2 * units + 4, half_width=3.0)
     if true_units == 0:
         start = _zeros(units, inputs, outputs, bias)
     else:
-        start = shared_out(_true_units(true_units, inputs, outputs, bias, 2.0, generator), units)
+        start = shared_out(_true_units(true_units, inputs, outputs, bias, generator), units)
     shape = {"inputs": (inputs, 1), "outputs": (outputs, 1), "bias": (bias, False), "true_units": (true_units, 0)}
     name = _name("tanh_network", units, **shape)
-    return Toy(HiddenLayer(torch.tanh, start, law), rows(n), mean_square, exact, name)
+    return Toy(HiddenLayer(torch.tanh, start, *law), rows(n), mean_square, exact, name)
 
 
 def relu_network(
@@ -119,15 +120,16 @@ def relu_network(
         a, b, c = _zeros(units, inputs, 1, bias)
         start = a, b, None if c is None else c - 1
     else:
-        start = shared_out(_true_units(true_units, inputs, 1, bias, 1.0, generator), units)
+        start = shared_out(_true_units(true_units, inputs, 1, bias, generator), units)
     name = _name("relu_network", units, inputs=(inputs, 1), bias=(bias, False), true_units=(true_units, 0))
-    return Toy(HiddenLayer(torch.relu, start, law), rows(n), mean_square, exact, name)
+    return Toy(HiddenLayer(torch.relu, start, *law), rows(n), mean_square, exact, name)
 
 
 def monomial_activation(units: int, degree: int, inputs: int = 1, outputs: int = 1, *, n: int = 1000) -> Toy:
-    """The toy with K(a, b) = E |sum_h a_h (b_h . x)^k|^2, x uniform on [-1, 1]^N, and w* = 0.
+    """The toy with K(a, b) = E |sum_h a_h (b_h . x)^k|^2, and w* = 0.
 
-    The mean is over a Gauss-Legendre rule with k + 1 nodes along each input, which has it exactly.
+    The inputs are independent and uniform with variance 1. The mean is over a Gauss-Legendre rule with k + 1 nodes
+    along each, which has it exactly; degree 1 is K = ||a b||_F^2.
 
     Args:
         units: H >= 1.
@@ -147,8 +149,8 @@ def monomial_activation(units: int, degree: int, inputs: int = 1, outputs: int =
     Toy(monomial_activation(3, degree=3); 6 parameters, n=1000, exact rlct 1/2, multiplicity 2)
     """
     exact = known(lambda: analytic.monomial_activation(units, degree, inputs, outputs))
-    law = gauss(inputs, degree + 1)
-    model = HiddenLayer(Power(degree), _zeros(units, inputs, outputs, bias=False), law)
+    law = gauss(inputs, degree + 1, half_width=3**0.5)
+    model = HiddenLayer(Power(degree), _zeros(units, inputs, outputs, bias=False), *law)
     name = _name("monomial_activation", units, degree=(degree, 0), inputs=(inputs, 1), outputs=(outputs, 1))
     return Toy(model, rows(n), mean_square, exact, name)
 
@@ -182,7 +184,7 @@ def quadratic_network(
     exact = analytic.quadratic_network(inputs, outputs, units, data=data)
     generator = torch.Generator("cpu").manual_seed(integer("seed", seed, 0, SettingsError))
     start = normal(outputs, units, generator=generator), normal(units, inputs, generator=generator), None
-    model = HiddenLayer(Power(2), start, uniform_on(_quadratic_inputs(inputs, data)))
+    model = HiddenLayer(Power(2), start, *uniform_on(_quadratic_inputs(inputs, data)))
     shown = "" if data == "general" else f", data={data!r}"
     name = f"quadratic_network({inputs}, {outputs}, {units}{shown})"
     return Toy(model, rows(n), mean_square, exact, name)
@@ -193,12 +195,12 @@ def _zeros(units: int, inputs: int, outputs: int, bias: bool) -> tuple[Tensor, T
 
 
 def _true_units(
-    units: int, inputs: int, outputs: int, bias: bool, length: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
-    """Units that are far from 0 and from each other: a is 1 or -1, abs(b_h) is h times a length; c is N(0, 1/4)."""
+    units: int, inputs: int, outputs: int, bias: bool, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Units that are far from 0 and from each other: a is 1 or -1, b_h has length h, and c is N(0, 1/4)."""
     a, b = normal(outputs, units, generator=generator).sign(), normal(units, inputs, generator=generator)
-    far = length * torch.arange(1, units + 1, dtype=torch.float64, device="cpu")
-    b = b / b.norm(dim=1, keepdim=True) * far[:, None]
+    lengths = torch.arange(1, units + 1, dtype=torch.float64, device="cpu")
+    b = b / b.norm(dim=1, keepdim=True) * lengths[:, None]
     return a, b, normal(units, generator=generator) / 2 if bias else None
 
 

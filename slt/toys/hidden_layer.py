@@ -1,7 +1,7 @@
 """Networks with one hidden layer, the inputs that their loss is a mean over, and points where they are the truth."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +13,7 @@ from slt.toys.products import as_default
 _MOST_NODES = 20_000
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(NamedTuple):
     """A law of the inputs with finitely many values.
 
     Attributes:
@@ -44,7 +43,11 @@ class HiddenLayer(nn.Module):
     c: nn.Parameter | None
 
     def __init__(
-        self, activation: Callable[[Tensor], Tensor], start: tuple[Tensor, Tensor, Tensor | None], law: Inputs
+        self,
+        activation: Callable[[Tensor], Tensor],
+        start: tuple[Tensor, Tensor, Tensor | None],
+        inputs: Tensor,
+        weights: Tensor,
     ) -> None:
         """Start at (a, b, c), copied."""
         super().__init__()
@@ -53,8 +56,8 @@ class HiddenLayer(nn.Module):
         self.a, self.b = nn.Parameter(as_default(a).clone()), nn.Parameter(as_default(b).clone())
         self.c = None if c is None else nn.Parameter(as_default(c).clone())
         # not persistent: a checkpoint of a toy holds its weights and nothing else
-        self.register_buffer("inputs", as_default(law.nodes), persistent=False)
-        self.register_buffer("weights", as_default(law.weights), persistent=False)
+        self.register_buffer("inputs", as_default(inputs), persistent=False)
+        self.register_buffer("weights", as_default(weights), persistent=False)
         self.register_buffer("truth", self(self.inputs).detach(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,12 +73,13 @@ def mean_square(model: HiddenLayer, batch: tuple[Tensor, ...]) -> Tensor:
     return model.weights @ (model(model.inputs) - model.truth).square().sum(-1)
 
 
-def gauss(inputs: int, per_axis: int) -> Inputs:
-    """The Gauss-Legendre rule on [-1, 1]^N.
+def gauss(inputs: int, per_axis: int, half_width: float) -> Inputs:
+    """The Gauss-Legendre rule on [-s, s]^N.
 
     Args:
         inputs: N.
         per_axis: The nodes along each input.
+        half_width: s.
 
     Returns:
         A law with the means of the uniform one, for polynomials of degree < 2 per_axis in each input.
@@ -91,7 +95,7 @@ def gauss(inputs: int, per_axis: int) -> Inputs:
     x, weights = np.polynomial.legendre.leggauss(per_axis)
     nodes = np.stack(np.meshgrid(*[x] * inputs, indexing="ij"), -1).reshape(-1, inputs)
     product = np.stack(np.meshgrid(*[weights / 2] * inputs, indexing="ij"), -1).reshape(-1, inputs).prod(1)
-    return Inputs(torch.from_numpy(nodes), torch.from_numpy(product))
+    return Inputs(torch.from_numpy(half_width * nodes), torch.from_numpy(product))
 
 
 def uniform_on(nodes: Tensor) -> Inputs:

@@ -21,6 +21,7 @@ from slt.errors import (
     ResumeError,
     SettingsError,
 )
+from slt.running.plan import Way
 
 FAST = {"target_relative_error": 0.3, "budget": slt.Gradients(1_000), "chains": 2, "progress": False}
 
@@ -121,14 +122,28 @@ def test_under_a_budget_of_seconds_all_checkpoints_have_the_sampler_of_the_first
 ) -> None:
     seconds = iter([1e-5, 1e-5, 1.0, 1.0])  # of a pass: the second checkpoint meets a slow machine
 
-    def slower(posterior: slt.LocalPosterior, chains: int) -> tuple[str, float]:
-        return "auto", next(seconds)
+    def slower(posterior: slt.LocalPosterior, chains: int | None) -> tuple[Way, float]:
+        return Way("auto", chains or 8, None), next(seconds)
 
-    monkeypatch.setattr("slt.running.plan._fastest", slower)
+    monkeypatch.setattr("slt.running.plan.fastest", slower)
     settings = {**FAST, "budget": 1.0}
     found = slt.sweep([folder / "step-2.pt", folder / "step-10.pt"], factory, data(), "cross_entropy", **settings)
     samplers = [str(estimate.settings["sampler"])[:4] for estimate in found.estimates.values()]
     assert samplers == ["HMC(", "HMC("]
+
+
+def test_under_a_budget_of_seconds_all_checkpoints_have_the_chains_of_the_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([16, 8])  # the second checkpoint meets another machine
+
+    def other(posterior: slt.LocalPosterior, chains: int | None) -> tuple[Way, float]:
+        return Way("auto", chains or next(counts), None), 1e-4
+
+    monkeypatch.setattr("slt.running.plan.fastest", other)
+    settings = {**FAST, "budget": 0.5, "chains": None}
+    found = slt.sweep([folder / "step-2.pt", folder / "step-10.pt"], factory, data(), "cross_entropy", **settings)
+    assert [estimate.trace.chains for estimate in found.estimates.values()] == [16, 16]
 
 
 def test_interruption_is_not_a_failure(folder: Path) -> None:

@@ -110,7 +110,7 @@ def test_the_table_fits_a_terminal():
     ]
     found = compare([bad, estimate(0.2), estimate(3e4)], entries, names=["x" * 60, "b", "c"])
     assert max(map(len, str(found).splitlines())) <= 100
-    assert "xxx.." in str(found)
+    assert "xxx..xxx" in str(found)
     assert "+4" in str(found)
     assert len(found.to_dict()) == 3
     assert found.to_dict()[1]["rlct"] == "1/4"

@@ -20,6 +20,7 @@ def test_no_tutorial_is_missing() -> None:
         "02-your-checkpoints.ipynb",
         "03-write-your-own-sampler.ipynb",
         "04-finite-n.ipynb",
+        "05-deep-linear-networks.ipynb",
         "06-where-does-the-degeneracy-come-from.ipynb",
     ]
 

@@ -1,6 +1,6 @@
 """A toy's loss away from w*."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -25,17 +25,27 @@ def random_parameters(toy: toys.Toy, seed: int = 0, scale: float = 1.0) -> list[
     return [scale * rng.standard_normal(tuple(parameter.shape)) for parameter in toy.model.parameters()]
 
 
-def hessian_rank(toy: toys.Toy, rtol: float = 1e-8) -> int:
-    """The rank of the Hessian of K at w*, in float64: the toy must have been made in it."""
+def flattened(toy: toys.Toy) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """K as a function of all parameters in one vector, and the vector at w*."""
     wrapper = Wrapper(toy)
     tensors = dict(wrapper.named_parameters())
-    flat = torch.nn.utils.parameters_to_vector(tensors.values()).detach()
-    assert flat.dtype == torch.float64
 
     def value(w: Tensor) -> Tensor:
         pieces = w.split([tensor.numel() for tensor in tensors.values()])
         leaves = {name: piece.view_as(tensors[name]) for name, piece in zip(tensors, pieces, strict=True)}
         return functional_call(wrapper, leaves, (toy.data,))
 
-    curvatures = torch.linalg.eigvalsh(hessian(value)(flat))
-    return int((curvatures > rtol * curvatures[-1].clamp(min=1e-3)).sum())
+    return value, torch.nn.utils.parameters_to_vector(tensors.values()).detach()
+
+
+def curvatures(toy: toys.Toy) -> Tensor:
+    """The eigenvalues of the Hessian of K at w*, ascending; the toy must have been made in float64."""
+    value, center = flattened(toy)
+    assert center.dtype == torch.float64
+    return torch.linalg.eigvalsh(hessian(value)(center))
+
+
+def hessian_rank(toy: toys.Toy, rtol: float = 1e-8) -> int:
+    """The number of positive curvatures, of more than rtol times the largest."""
+    found = curvatures(toy)
+    return int((found > rtol * found[-1].clamp(min=1e-3)).sum())

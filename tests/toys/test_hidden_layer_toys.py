@@ -40,20 +40,20 @@ def value_of(toy: toys.Toy) -> float:
 def test_tanh_loss_is_the_integral(units: int, true: int):
     toy = toys.tanh_network(units, true_units=true)
     a_star, b_star = start_of(toy)
-    a, b = random_parameters(toy, scale=1.5)
+    a, b = random_parameters(toy, scale=0.7)
 
     def square(x: float) -> float:
         f, truth = a[0] @ np.tanh(b[:, 0] * x), a_star[0] @ np.tanh(b_star[:, 0] * x)
-        return float(f - truth) ** 2 / 2
+        return float(f - truth) ** 2 / 6
 
-    assert loss_at(toy, a, b) == pytest.approx(quad(square, -1, 1, epsabs=1e-12, epsrel=1e-12)[0], rel=1e-5)
+    assert loss_at(toy, a, b) == pytest.approx(quad(square, -3, 3, epsabs=1e-12, epsrel=1e-12)[0], rel=5e-5)
 
 
 def test_tanh_loss_of_two_inputs_with_biases_and_outputs():
     toy = toys.tanh_network(1, 2, 3, bias=True)
-    a, b, c = random_parameters(toy, scale=0.5)
+    a, b, c = random_parameters(toy, scale=0.2)
     nodes, weights = np.polynomial.legendre.leggauss(40)
-    x = np.array([[u, v] for u in nodes for v in nodes])
+    x = 3 * np.array([[u, v] for u in nodes for v in nodes])
     f = np.tanh(x @ b.T + c) @ a.T
     assert loss_at(toy, a, b, c) == pytest.approx(np.outer(weights, weights).ravel() / 4 @ (f**2).sum(1), rel=1e-5)
 
@@ -70,13 +70,13 @@ def test_tanh_rule_sees_all_that_the_integral_sees(units: int):
                 b = size * rng.uniform(0.2, 1, units)
                 a = np.linalg.svd(np.tanh(law.nodes.numpy() * b))[2][-1]
                 start = torch.tensor(a[None]), torch.tensor(b[:, None]), None
-                model = HiddenLayer(torch.tanh, start, law)
+                model = HiddenLayer(torch.tanh, start, *law)
                 model.truth.zero_()
                 shares.append(mean_square(model, ()).item() / loss_at(toys.vandermonde(units, 2), a[None], b))
             found.append(min(shares))
         return found
 
-    enough, short = worst(gauss(1, 4 * units + 16)), worst(gauss(1, 2 * units - 2))
+    enough, short = worst(gauss(1, 4 * units + 16, 1.0)), worst(gauss(1, 2 * units - 2, 1.0))
     assert max(enough) < 3 * min(enough)
     assert max(short) < 1e-3 * min(enough)
 
@@ -156,17 +156,17 @@ def test_relu_truth_with_biases():
 def test_monomial_formula_of_one_input(degree: int):
     toy = toys.monomial_activation(3, degree)
     a, b = random_parameters(toy)
-    expected = (a[0] @ b[:, 0] ** degree) ** 2 / (2 * degree + 1)
+    expected = (a[0] @ b[:, 0] ** degree) ** 2 * 3**degree / (2 * degree + 1)
     assert loss_at(toy, a, b) == pytest.approx(expected, rel=1e-12)
 
 
 def test_monomial_formula_of_several_inputs():
     linear, squared = toys.monomial_activation(2, 1, 3, 2), toys.monomial_activation(1, 2, 3, 2)
     a, b = random_parameters(linear)
-    assert loss_at(linear, a, b) == pytest.approx(np.linalg.norm(a @ b) ** 2 / 3, rel=1e-12)
+    assert loss_at(linear, a, b) == pytest.approx(np.linalg.norm(a @ b) ** 2, rel=1e-12)
     assert value_of(linear) == analytic.reduced_rank_regression(3, 2, 2).value
     a, b = random_parameters(squared)
-    fourth = (b**4).sum() / 5 + 3 * ((b**2).sum() ** 2 - (b**4).sum()) / 9
+    fourth = 9 / 5 * (b**4).sum() + 3 * ((b**2).sum() ** 2 - (b**4).sum())
     assert loss_at(squared, a, b) == pytest.approx((a**2).sum() * fourth, rel=1e-12)
 
 
@@ -229,9 +229,9 @@ def test_rescaled_units_are_the_same(make: Callable[[], toys.Toy], outer: float,
 
 
 def test_rule_is_the_uniform_law():
-    law = gauss(2, 3)
+    law = gauss(2, 3, half_width=2.0)
     assert law.weights.sum().item() == pytest.approx(1, rel=1e-14)
-    assert (law.weights @ law.nodes.pow(4).prod(1)).item() == pytest.approx(1 / 25, rel=1e-13)
+    assert (law.weights @ law.nodes.pow(4).prod(1)).item() == pytest.approx(4**4 / 25, rel=1e-13)
     assert Power(3)(torch.tensor(-2.0)).item() == -8
 
 

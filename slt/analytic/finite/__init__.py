@@ -1,7 +1,8 @@
 """Exact answers at finite n: a loss averaged under a Gaussian or a box, at any nbeta and any eps.
 
 An `Entry` that knows the law of its loss answers `tempered` and `log_volume` with it. A law is composed of parts:
-quadratic forms, monomials, any polynomial of one or two parameters, and sums, products and powers of these.
+quadratic forms, monomials, any polynomial of one or two parameters, some of three, and sums, products and powers of
+these.
 
 >>> from slt import analytic
 >>> analytic.normal_crossing((2, 2)).tempered(1e9, localization=1.0).energy.value  # the limit is 0.5

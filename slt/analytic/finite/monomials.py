@@ -1,4 +1,4 @@
-"""Laws of polynomials of any number of parameters that come apart into pieces of two, into sums and products."""
+"""Laws of polynomials of any number of parameters that come apart into pieces of two or three, sums and products."""
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -10,6 +10,7 @@ from slt.analytic.finite.law import Law
 from slt.analytic.finite.placed import Placed
 from slt.analytic.finite.polynomials import nonnegative, polynomial
 from slt.analytic.finite.quadratic import Quadratic
+from slt.analytic.finite.scalings import scaling
 
 Exponent = tuple[int, ...]
 Terms = Mapping[Exponent, Fraction]
@@ -18,10 +19,10 @@ Ordered = tuple[Law, tuple[int, ...]]
 
 
 def separable(terms: Terms, *, orthant: bool = False) -> Law | None:
-    """The law of K = sum c_alpha w^alpha, if it is a composition of pieces of two parameters at most.
+    """The law of K = sum c_alpha w^alpha, if it is a composition of pieces of three parameters at most.
 
-    Pieces are polynomials of one or two parameters, monomials, and sums, and products with a monomial, of these in
-    disjoint parameters.
+    Pieces are polynomials of one or two parameters, of three where a scaling multiplies them, monomials, and sums, and
+    products with a monomial, of these in disjoint parameters.
 
     Args:
         terms: The coefficient of each exponent, shape (d,).
@@ -54,7 +55,9 @@ def _law(terms: Terms, orthant: bool) -> Ordered | None:
     shared = tuple(min(alpha[i] for alpha in terms) for i in range(len(next(iter(terms)))))
     rest = {tuple(a - s for a, s in zip(alpha, shared, strict=True)): c for alpha, c in terms.items()}
     if not any(shared) or set(_used({shared: Fraction(1)})) & set(_used(rest)):
-        return None
+        own = {tuple(alpha[i] for i in used): c for alpha, c in terms.items()}
+        law = scaling(own, orthant=orthant) if len(used) == 3 else None
+        return None if law is None else (law, used)
     return _joined([_law({shared: Fraction(1)}, orthant), _law(rest, orthant)], multiply)
 
 

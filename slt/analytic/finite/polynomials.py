@@ -19,6 +19,9 @@ from slt.errors import InputError
 
 _FLAT = 0.1
 
+Terms = tuple[tuple[tuple[int, int], Fraction], ...]
+"""((i, j), c) for each term c x^i y^j, in order."""
+
 
 @dataclass(frozen=True)
 class Polynomial:
@@ -30,7 +33,7 @@ class Polynomial:
         power: > 0.
     """
 
-    terms: tuple[tuple[tuple[int, int], Fraction], ...]
+    terms: Terms
     dimension: int
     power: float = 1.0
 
@@ -195,7 +198,7 @@ def _table(g: algebra.Plane, centers: tuple[Fraction, ...]) -> Array:
 
 
 @lru_cache(maxsize=128)
-def _form(terms: tuple[tuple[tuple[int, int], Fraction], ...], power: float) -> _Form:
+def _form(terms: Terms, power: float) -> _Form:
     f = algebra.from_terms(dict(terms))
     choices = []
     for swapped, g in ((False, f), (True, algebra.transpose(f))):
@@ -233,12 +236,11 @@ class _Mesh:
         scale = _flat_scales(form, ends, index, length, max(abs(inner.low), abs(inner.high)), outer.unit, size)
         return cls(form, outer, ends, index, sign, scale, np.arcsinh(length / scale))
 
-    @property
-    def panels(self) -> tuple[Array, Array, Ints]:
-        """The first panels, about 2 wide in u."""
+    def panels(self, width: float = 2.0) -> tuple[Array, Array, Ints]:
+        """The first panels, about this wide in u."""
         low, high, piece = [], [], []
         for i, top in enumerate(self.top):
-            edges = np.linspace(0, top, int(np.ceil(top / 2)) + 1)
+            edges = np.linspace(0, top, int(np.ceil(top / width)) + 1)
             low.append(edges[:-1])
             high.append(edges[1:])
             piece.append(np.full(len(edges) - 1, i))
@@ -251,9 +253,9 @@ class _Mesh:
         weight = self.scale[piece] * np.cosh(u) * self.outer.density(place)
         return self.form.fibres(self.centers, self.index[piece], offset), weight
 
-    def rough(self, function: Callable[[Array, Ints], Array]) -> Array:
+    def rough(self, function: Callable[[Array, Ints], Array], width: float = 2.0) -> Array:
         """The integral over the first panels alone."""
-        low, high, piece = self.panels
+        low, high, piece = self.panels(width)
         nodes, weights = gauss(low, high)
         return (function(nodes.ravel(), np.repeat(piece, nodes.shape[1])) * weights.ravel()).sum(1)
 
@@ -296,10 +298,32 @@ def _sums(form: _Form, inner: Prior, outer: Prior, nbeta: float) -> tuple[Array,
         fibres, weight = mesh.fibres(u, piece)
         return moments(fibres, inner, nbeta, cut) * weight
 
-    total, error = integrate(lines, *mesh.panels, noisy=True)
+    total, error = integrate(lines, *mesh.panels(), noisy=True)
     # the quadrature over y does not adapt: what a finer one changes, on the first mesh, is its error
     coarse, fine = (mesh.rough(lambda u, i, cut=cut: lines(u, i, cut)) for cut in (1, 2))
     return total[:3], error[:3] + 2 * np.abs(fine - coarse)[:3] + total[3] + _beyond(inner, outer)
+
+
+def rough_sums(terms: Terms, priors: Priors, nbeta: float, width: float = 2.0, cut: int = 1) -> Array:
+    """As `Polynomial.tempered`, by panels in y of this width that do not adapt, `cut` times as many as usual inside.
+
+    Returns:
+        E[(nbeta K)^j e^(-nbeta K)] for j = 0, 1, 2, and a bound on their rounding errors.
+    """
+    form = _form(terms, 1.0)
+    inner, outer = form.order(priors)
+    mesh = _Mesh.around(form, inner, outer, lambda k: nbeta * k)
+
+    def lines(u: Array, piece: Ints) -> Array:
+        fibres, weight = mesh.fibres(u, piece)
+        return moments(fibres, inner, nbeta, cut) * weight
+
+    return mesh.rough(lines, width)
+
+
+def degree(terms: Terms) -> int:
+    """How many roots a line across the zeros meets at most, which is what quadrature costs."""
+    return _form(terms, 1.0).degree
 
 
 def _volume(form: _Form, inner: Prior, outer: Prior, eps: float) -> tuple[float, float]:
@@ -309,7 +333,7 @@ def _volume(form: _Form, inner: Prior, outer: Prior, eps: float) -> tuple[float,
         fibres, weight = mesh.fibres(u, piece)
         return masses(fibres, inner, np.array(eps)) * weight
 
-    total, error = integrate(lines, *mesh.panels, tolerance=1e-13, noisy=True)
+    total, error = integrate(lines, *mesh.panels(), tolerance=1e-13, noisy=True)
     return float(total[0]), float(error[0] + total[1])
 
 

@@ -265,7 +265,7 @@ def test_where_the_expansion_makes_no_sense_there_is_nothing():
 
 
 def test_an_upper_bound_has_no_limit():
-    entry = analytic.newton([(2, 0, 0), (1, 1, 1), (0, 2, 2), (0, 0, 4), (0, 4, 0)], coefficients=(1, -2, 1, 1, 1))
+    entry = analytic.newton([(2, 0, 0), (1, 1, 1), (0, 2, 2), (0, 0, 4), (0, 6, 0)], coefficients=(1, -2, 1, 1, 1))
     assert entry.bound == "upper"
     assert entry.tempered(1e6, localization=1.0).energy == NOTHING
 
