@@ -117,8 +117,8 @@ def sweep(
     """Estimate the LLC of every checkpoint; one that fails is reported and the rest finished.
 
     The first checkpoint stands for what all have in common: an exception there that is not about its file or its
-    weights ends the sweep, and the sampler and the number of chains that it was estimated with are those of all, so that
-    values under a budget of seconds can be compared.
+    weights ends the sweep, and the sampler and the number of chains that it was estimated with are those of all, so
+    that values under a budget of seconds can be compared.
 
     With `save_to` each estimate is kept as soon as it is made, and the same call goes on where an earlier one ended,
     however it ended: what is done is read back, while checkpoints that are new, that failed, or whose content has
