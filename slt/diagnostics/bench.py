@@ -161,8 +161,6 @@ def _hidden_layers(n: int) -> list[Toy]:
         toys.tanh_network(2, outputs=2, n=n),
         toys.tanh_network(2, true_units=1, n=n),
         toys.relu_network(1, 2, n=n),
-        toys.monomial_activation(2, 2, n=n),
-        toys.quadratic_network(3, 2, 2, n=n),
         toys.toy_superposition(3, 3, n=n),
     ]
 

@@ -153,10 +153,15 @@ def test_data_are_n_rows_without_features(make: Callable[..., toys.Toy]):
 
 
 @every_toy
-@pytest.mark.parametrize("n", [1, 0, -5, 10.0, True, None])
-def test_refuses_n(make: Callable[..., toys.Toy], n: Any):
+def test_refuses_one_row(make: Callable[..., toys.Toy]):
+    with pytest.raises(SettingsError, match="n must be an integer >= 2, got 1"):
+        make(n=1)
+
+
+@pytest.mark.parametrize("n", [0, -5, 10.0, True, None])
+def test_refuses_n(n: Any):
     with pytest.raises(SettingsError, match=f"n must be an integer >= 2, got {n}"):
-        make(n=n)
+        toys.quadratic(2, n=n)
 
 
 @every_toy
