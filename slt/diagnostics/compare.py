@@ -17,6 +17,7 @@ _SHORT = {"exact": "=", "reference": "ref", "asymptotic": "lim", "unknown": ""}
 _HEAD = ("target", "estimate", "should be", "", "limit", "z", "error", "verdict")
 _NAME, _VERDICT = 27, 14
 """Most letters of a name and of a verdict in the table, which is then at most 100 wide."""
+_LABEL = 40
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Comparison:
         if not rows:
             raise InputError("a picture needs a target whose value is known, got none.")
         return comparison(
-            [row.name for row in rows],
+            [_shorten(row.name, _LABEL) for row in rows],
             [row.relative_error for row in rows],
             [[bound / row.known.value - 1 for bound in row.estimate.interval()] for row in rows if row.known.value],
             good=[row.estimate.verdict.ok for row in rows],

@@ -19,7 +19,7 @@ def _two_toys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_table_and_the_picture(slt_command: Run, tmp_path: Path) -> None:
     picture = tmp_path / "compare.png"
-    code, out, err = slt_command("compare", "--target", "0.2", "--budget", "3", "--plot", str(picture))
+    code, out, err = slt_command("compare", "--target", "0.3", "--budget", "2", "--plot", str(picture))
     assert code == 0
     lines = out.splitlines()
     assert lines[0].split() == ["target", "estimate", "should", "be", "limit", "z", "error", "verdict"]
@@ -30,7 +30,7 @@ def test_the_table_and_the_picture(slt_command: Run, tmp_path: Path) -> None:
 
 
 def test_json(slt_command: Run) -> None:
-    code, out, err = slt_command("compare", "--target", "0.2", "--budget", "3", "--quiet", "--json")
+    code, out, err = slt_command("compare", "--target", "0.3", "--budget", "2", "--quiet", "--json")
     rows = json.loads(out)
     assert code == 0
     assert err == ""
@@ -39,6 +39,8 @@ def test_json(slt_command: Run) -> None:
 
 
 def test_a_picture_that_cannot_be_written(slt_command: Run) -> None:
-    code, _, err = slt_command("compare", "--target", "0.5", "--budget", "1", "--quiet", "--plot", "no/such/folder.png")
+    code, _, err = slt_command(
+        "compare", "--target", "0.9", "--budget", "0.5", "--quiet", "--plot", "no/such/folder.png"
+    )
     assert code == 2
     assert "--plot no/such/folder.png cannot be written" in err

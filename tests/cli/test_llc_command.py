@@ -19,7 +19,7 @@ QUADRATIC = ("--model", "own:model", "--data", "own:data", "--loss", "own:loss",
 def test_the_estimate_is_the_exact_one_and_the_json_tells_all_of_it(project: Path, slt_command: Run) -> None:
     """Four errors are 7 % of the value; the default nbeta would raise it by 21 %, localization 1 by 35 %."""
     code, out, err = slt_command(
-        "llc", *QUADRATIC, "--json", "--nbeta=50", "--localization=20", "--target=0.03", "--seed=3"
+        "llc", *QUADRATIC, "--json", "--nbeta=50", "--localization=20", "--target=0.03", "--seed=3", "--chains=8"
     )
     assert (code, err) == (0, "")
     found = strict_json(out)

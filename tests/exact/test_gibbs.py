@@ -10,6 +10,8 @@ import pytest
 from benchmarks import _gibbs as gibbs
 from slt.analytic.finite import crossing_energy
 
+pytestmark = pytest.mark.exact
+
 exact_draw = gibbs.draw_layer
 
 
