@@ -89,7 +89,7 @@ class Entry:
             box: The prior is uniform on (low, high), one pair for all parameters or one for each.
 
         Returns:
-            `.energy`, nbeta E[K]; `.variance`, nbeta^2 Var[K]; `.log_z`; each with `.value`, `.error` and `.kind`.
+            `.energy`, nbeta E[K]; `.variance`, nbeta^2 Var[K]; `.log_z`; each with ``.value``, ``.error`` and ``.kind``.
             Without a law the energy is lambda - (m - 1)/log(nbeta), of kind "asymptotic", and the rest is
             not available.
 
@@ -114,7 +114,7 @@ class Entry:
             box: As in `tempered`.
 
         Returns:
-            `.value`, `.error` and `.kind`: "exact", or "not available" with the value None.
+            ``.value``, ``.error`` and ``.kind``: "exact", or "not available" with the value None.
 
         Raises:
             SettingsError: If eps is not positive and finite, or the prior is not as in `tempered`.
