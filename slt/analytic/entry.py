@@ -89,8 +89,8 @@ class Entry:
             box: The prior is uniform on (low, high), one pair for all parameters or one for each.
 
         Returns:
-            `.energy`, nbeta E[K]; `.variance`, nbeta^2 Var[K]; `.log_z`; each with ``.value``, ``.error`` and ``.kind``.
-            Without a law the energy is lambda - (m - 1)/log(nbeta), of kind "asymptotic", and the rest is
+            `.energy`, nbeta E[K]; `.variance`, nbeta^2 Var[K]; `.log_z`; each with ``.value``, ``.error`` and
+            ``.kind``. Without a law the energy is lambda - (m - 1)/log(nbeta), of kind "asymptotic", and the rest is
             not available.
 
         Raises:
