@@ -1,14 +1,24 @@
-"""A toy's loss away from w*."""
+"""A toy's loss as a function of its parameters, and its curvature at w*."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, hessian
 
 from slt import toys
-from tests.toys.test_all_toys import Wrapper
+
+
+class Wrapper(nn.Module):
+    """A module whose output is the toy's loss, for functional_call."""
+
+    def __init__(self, toy: toys.Toy) -> None:
+        super().__init__()
+        self.model, self.loss = toy.model, toy.loss
+
+    def forward(self, batch: tuple[Tensor, ...]) -> Tensor:
+        return self.loss(self.model, batch)
 
 
 def loss_at(toy: toys.Toy, *tensors: np.ndarray | Sequence[float]) -> float:
@@ -38,11 +48,16 @@ def flattened(toy: toys.Toy) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     return value, torch.nn.utils.parameters_to_vector(tensors.values()).detach()
 
 
-def curvatures(toy: toys.Toy) -> Tensor:
-    """The eigenvalues of the Hessian of K at w*, ascending; the toy must have been made in float64."""
+def hessian_at_center(toy: toys.Toy) -> Tensor:
+    """The Hessian of K at w*; the toy must have been made in float64."""
     value, center = flattened(toy)
     assert center.dtype == torch.float64
-    return torch.linalg.eigvalsh(hessian(value)(center))
+    return hessian(value)(center)
+
+
+def curvatures(toy: toys.Toy) -> Tensor:
+    """The eigenvalues of the Hessian of K at w*, ascending."""
+    return torch.linalg.eigvalsh(hessian_at_center(toy))
 
 
 def hessian_rank(toy: toys.Toy, rtol: float = 1e-8) -> int:

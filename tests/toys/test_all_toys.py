@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, hessian, vmap
+from torch import Tensor
+from torch.func import functional_call, grad_and_value, vmap
 
 from slt import toys
 from slt.errors import SettingsError
 from tests.toys import networks, potentials, statistical
+from tests.toys.at_points import Wrapper, curvatures, hessian_rank
 
 MAKERS: dict[str, Callable[..., toys.Toy]] = {**potentials.MAKERS, **networks.MAKERS, **statistical.MAKERS}
 
@@ -27,17 +28,6 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
-
-
-class Wrapper(nn.Module):
-    """A module whose output is the toy's loss, for functional_call."""
-
-    def __init__(self, toy: toys.Toy) -> None:
-        super().__init__()
-        self.model, self.loss = toy.model, toy.loss
-
-    def forward(self, batch: tuple[Tensor, ...]) -> Tensor:
-        return self.loss(self.model, batch)
 
 
 def perturbed(wrapper: Wrapper, chains: int) -> dict[str, Tensor]:
@@ -64,21 +54,10 @@ def test_loss_and_gradient_vanish_at_center(make: Callable[..., toys.Toy]):
 @pytest.mark.usefixtures("float64")
 def test_center_is_a_minimum_and_its_curvature_bounds_the_answer(make: Callable[..., toys.Toy]):
     toy = make()
-    wrapper = Wrapper(toy)
-    tensors = dict(wrapper.named_parameters())
-    flat = torch.nn.utils.parameters_to_vector(tensors.values()).detach()
-
-    def value(w: Tensor) -> Tensor:
-        pieces = w.split([tensor.numel() for tensor in tensors.values()])
-        leaves = {name: piece.view_as(tensors[name]) for name, piece in zip(tensors, pieces, strict=True)}
-        return functional_call(wrapper, leaves, (toy.data,))
-
-    curvatures = torch.linalg.eigvalsh(hessian(value)(flat))
-    largest = max(curvatures[-1].item(), 1e-3)
-    assert curvatures[0] > -1e-10 * largest
-    rank = int((curvatures > 1e-8 * largest).sum())
+    found = curvatures(toy)
+    assert found[0] > -1e-10 * max(found[-1].item(), 1e-3)
     if toy.exact is not None:
-        assert rank / 2 <= toy.exact.value <= len(flat) / 2
+        assert hessian_rank(toy) / 2 <= toy.exact.value <= len(found) / 2
 
 
 @every_toy

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from slt import toys
+from tests.toys.at_points import Wrapper
 from tests.toys.networks import MAKERS
-from tests.toys.test_all_toys import Wrapper
 
 NBETA = 1.0
 POINTS = 100_000

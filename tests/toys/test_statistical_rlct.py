@@ -17,8 +17,8 @@ from torch.func import functional_call, vmap
 
 from slt import toys
 from slt.analytic import RLCT
+from tests.toys.at_points import Wrapper
 from tests.toys.statistical import HALF, QUARTER
-from tests.toys.test_all_toys import Wrapper
 
 pytestmark = pytest.mark.usefixtures("float64")
 

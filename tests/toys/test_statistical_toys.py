@@ -9,12 +9,11 @@ import pytest
 import torch
 from scipy.special import softmax
 from torch import Tensor
-from torch.func import functional_call, hessian
 
 from slt import toys
 from slt.errors import InputError, NotAvailableError
+from tests.toys.at_points import hessian_at_center
 from tests.toys.statistical import HALF, MAKERS, QUARTER, moved
-from tests.toys.test_all_toys import Wrapper
 
 every_toy = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 
@@ -62,21 +61,9 @@ def test_a_difference_of_entropies_would_not():
 def test_value_is_half_the_rank_where_the_rank_is_constant(make: Callable[[], toys.Toy]):
     toy = make()
     assert toy.exact is not None
-    rank = int(torch.linalg.matrix_rank(curvature(toy), hermitian=True, rtol=1e-9))
+    rank = int(torch.linalg.matrix_rank(hessian_at_center(toy), hermitian=True, rtol=1e-9))
     assert rank == 2 * toy.exact.value
     assert toy.exact.multiplicity == 1
-
-
-def curvature(toy: toys.Toy) -> Tensor:
-    wrapper = Wrapper(toy)
-    tensors = dict(wrapper.named_parameters())
-
-    def value(flat: Tensor) -> Tensor:
-        pieces = flat.split([tensor.numel() for tensor in tensors.values()])
-        leaves = {name: piece.view_as(tensors[name]) for name, piece in zip(tensors, pieces, strict=True)}
-        return functional_call(wrapper, leaves, (toy.data,))
-
-    return hessian(value)(torch.nn.utils.parameters_to_vector(tensors.values()).detach())
 
 
 def swap_components(w: dict[str, Tensor]) -> None:
