@@ -16,19 +16,20 @@ from slt.toys.toy import Toy, rows
 
 @dataclass(frozen=True)
 class Monomial:
-    """w of shape (..., d) -> prod_i |w_i|^(k_i) of shape (...)."""
+    """w of shape (..., d) -> prod_i |w_i|^(k_i) of shape (...); without the moduli if not `absolute`."""
 
     exponents: tuple[int, ...]
+    absolute: bool = True
 
     def __call__(self, w: Tensor) -> Tensor:
         """The product, one by one: the gradient of torch.prod branches on zeros in the data."""
         factors = zip(w.unbind(-1), self.exponents, strict=True)
-        return reduce(mul, [_power(x, k) for x, k in factors if k > 0])
+        return reduce(mul, [_power(x, k, self.absolute) for x, k in factors if k > 0])
 
 
-def _power(x: Tensor, k: int) -> Tensor:
-    """|x|^k. No modulus for even k: its second derivative at 0 is 0 in torch, and that of x^2 is 2."""
-    return x**k if k % 2 == 0 else x.abs() ** k
+def _power(x: Tensor, k: int, absolute: bool) -> Tensor:
+    """x^k or |x|^k. No modulus for even k: its second derivative at 0 is 0 in torch, and that of x^2 is 2."""
+    return x.abs() ** k if absolute and k % 2 else x**k
 
 
 def normal_crossing(exponents: Sequence[int], *, n: int = 1000) -> Toy:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
-from operator import add, mul
+from operator import add
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from slt import analytic
 from slt.analytic.plane_curves import Polynomial as PlanePolynomial
 from slt.analytic.plane_curves import plane_terms
+from slt.toys.crossings import Monomial
 from slt.toys.potentials import Potential, PotentialLoss
 from slt.toys.toy import Toy, rows
 
@@ -35,14 +36,9 @@ class Polynomial:
 
     def __call__(self, w: Tensor) -> Tensor:
         """The sum."""
-        coordinates = w.double().unbind(-1)
+        exact = w.double()
         terms = zip(self.exponents, self.coefficients, strict=True)
-        return reduce(add, [c * self._monomial(coordinates, alpha) for alpha, c in terms]).to(w.dtype)
-
-    def _monomial(self, coordinates: Sequence[Tensor], alpha: Sequence[int]) -> Tensor:
-        value = reduce(mul, [x**k for x, k in zip(coordinates, alpha, strict=True) if k > 0])
-        # no modulus for even exponents: its second derivative at 0 is 0 in torch, and that of x^2 is 2
-        return value.abs() if self.absolute and any(k % 2 for k in alpha) else value
+        return reduce(add, [c * Monomial(alpha, self.absolute)(exact) for alpha, c in terms]).to(w.dtype)
 
 
 @dataclass(frozen=True)
