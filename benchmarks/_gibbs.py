@@ -69,11 +69,11 @@ def sweeps(
     chains: int,
     seed: int,
     hot: bool = False,
-) -> Iterator[tuple[list[Array], Array]]:
+) -> Iterator[tuple[Array, Array]]:
     """Sweep without end, from w*, or, if `hot`, from points scattered around it.
 
     Yields:
-        The layers and nbeta K after each sweep, shapes (chains, ...) and (chains,).
+        nbeta K and |w - w*|^2 after each sweep, each of shape (chains,).
     """
     # two runs with one seed must not share noise: hot and cold chains would fall in step and seem to agree
     rng = np.random.default_rng((seed, hot))
@@ -93,7 +93,8 @@ def sweeps(
         for level, (anchor, gamma) in enumerate(zip(center, localization, strict=True)):
             layers[level] = draw_layer(above.pop(), below, truth, anchor, nbeta, gamma, rng)
             below = layers[level] @ below
-        yield layers, nbeta * ((below - truth) ** 2).sum((-1, -2))
+        away = sum(((w - anchor) ** 2).sum((-1, -2)) for w, anchor in zip(layers, center, strict=True))
+        yield nbeta * ((below - truth) ** 2).sum((-1, -2)), away
 
 
 def record(
@@ -108,13 +109,15 @@ def record(
     burn_in: int,
     hot: bool = False,
 ) -> tuple[Array, Array]:
-    """Nbeta K and |w - w*|^2 after every sweep that follows the burn-in, each of shape (chains, draws)."""
-    energies, distances = np.empty((chains, draws)), np.empty((chains, draws))
+    """Collect nbeta K and |w - w*|^2 after every sweep that follows the burn-in, each of shape (chains, draws)."""
     run = sweeps(center, truth, nbeta, localization, chains=chains, seed=seed, hot=hot)
-    for t, (layers, energy) in enumerate(islice(run, burn_in, burn_in + draws)):
-        energies[:, t] = energy
-        distances[:, t] = sum(((w - anchor) ** 2).sum((-1, -2)) for w, anchor in zip(layers, center, strict=True))
-    return energies, distances
+    return collect(run, burn_in, draws)
+
+
+def collect(run: Iterator[tuple[Array, Array]], burn_in: int, draws: int) -> tuple[Array, Array]:
+    """Energies and squared distances of the steps that follow the burn-in, each of shape (chains, draws)."""
+    energies, distances = zip(*islice(run, burn_in, burn_in + draws), strict=True)
+    return np.stack(energies, 1), np.stack(distances, 1)
 
 
 def mean_and_error(values: Array) -> tuple[float, float]:

@@ -5,14 +5,13 @@ point and a draw of the localizer, and a point on it above a random level of the
 size, nothing that is rejected. It shares nothing with slt's samplers; many chains run at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from math import pi
 from typing import Any
 
-import numpy as np
 import torch
-from _gibbs import SCATTER
+from _gibbs import SCATTER, collect
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call, vmap
@@ -46,7 +45,6 @@ def flat_loss(model: torch.nn.Module, data: Any, loss: Any) -> tuple[Loss, Tenso
     return lambda w: vmap(one)(w) - lowest, center
 
 
-@torch.no_grad()
 def record(
     loss: Loss,
     center: Tensor,
@@ -75,6 +73,18 @@ def record(
     Returns:
         Both.
     """
+    return collect(steps(loss, center, nbeta, precision, chains=chains, seed=seed, hot=hot), burn_in, draws)
+
+
+@torch.no_grad()
+def steps(
+    loss: Loss, center: Tensor, nbeta: float, precision: Tensor, *, chains: int, seed: int, hot: bool
+) -> Iterator[tuple[Array, Array]]:
+    """Step without end; see `record`.
+
+    Yields:
+        nbeta K and |w - w*|^2 after each step, each of shape (chains,).
+    """
     generator = torch.Generator().manual_seed(2 * seed + hot)
     scale = precision.double().rsqrt()
 
@@ -86,13 +96,9 @@ def record(
 
     away = SCATTER * noise() if hot else torch.zeros(chains, len(center), dtype=torch.float64)
     energy = nbeta * loss(center + away)
-    energies, distances = np.empty((chains, draws)), np.empty((chains, draws))
-    for t in range(burn_in + draws):
+    while True:
         away, energy = _step(lambda w: nbeta * loss(center + w), away, energy, noise(), uniform)
-        if t >= burn_in:
-            energies[:, t - burn_in] = energy.numpy()
-            distances[:, t - burn_in] = away.square().sum(1).numpy()
-    return energies, distances
+        yield energy.numpy(), away.square().sum(1).numpy()
 
 
 def _step(

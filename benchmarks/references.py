@@ -35,12 +35,17 @@ ERROR = 0.003  # relative, at most
 SLICES_ERROR = 0.01  # of what only has to agree
 
 
-def targets() -> Iterator[tuple[Toy, dict[str, Any]]]:
-    """Toys without an exact value, with the settings of their posterior."""
+def missing() -> Iterator[tuple[Toy, slt.LocalPosterior]]:
+    """Toys without an exact or stored value, with their posteriors."""
     for toy in bench():
-        if known_of(toy, slt.LocalPosterior(toy.model, toy.data, toy.loss)).kind != "exact":
-            yield toy, {}
-    yield slt.toys.deep_linear((5, 5, 5), rank=2, n=N), {"localization": LOCALIZATION}
+        yield from _without_value(toy, slt.LocalPosterior(toy.model, toy.data, toy.loss))
+    toy = slt.toys.deep_linear((5, 5, 5), rank=2, n=N)
+    yield from _without_value(toy, slt.LocalPosterior(toy.model, toy.data, toy.loss, localization=LOCALIZATION))
+
+
+def _without_value(toy: Toy, posterior: slt.LocalPosterior) -> Iterator[tuple[Toy, slt.LocalPosterior]]:
+    if known_of(toy, posterior).kind not in ("exact", "reference"):
+        yield toy, posterior
 
 
 def gibbs(model: DeepLinear, nbeta: float, localization: dict[str, float]) -> dict[str, Any]:
@@ -108,11 +113,9 @@ def slices(toy: Toy, posterior: slt.LocalPosterior) -> tuple[Any, Any, dict[str,
         draws *= 3
 
 
-def make(toy: Toy, settings: dict[str, Any]) -> dict[str, Any]:
+def make(toy: Toy, posterior: slt.LocalPosterior) -> dict[str, Any]:
     """One reference."""
-    posterior = slt.LocalPosterior(toy.model, toy.data, toy.loss, **settings)
-    names = [segment.name for segment in posterior.problem.segments]
-    each = {name: float(p.double().mean()) for name, p in zip(names, posterior.precisions, strict=True)}
+    each = posterior.mean_precisions
     start = time.perf_counter()
     linear = isinstance(toy.model, DeepLinear) and toy.loss is squared_distance
     found = gibbs(toy.model, posterior.nbeta, each) if linear else two_algorithms(toy, posterior)
@@ -142,13 +145,9 @@ def main() -> None:
         stored = [one for one in stored if not one["toy"].startswith(again)]
         FILE.write_text(json.dumps({"references": stored}, indent=1) + "\n")
     failed: list[str] = []
-    have = {(one["toy"], round(one["nbeta"], 6)) for one in stored}
-    for toy, settings in targets():
-        nbeta = slt.LocalPosterior(toy.model, toy.data, toy.loss).nbeta
-        if (toy.name, round(nbeta, 6)) in have:
-            continue
+    for toy, posterior in missing():
         try:
-            stored.append(make(toy, settings))
+            stored.append(make(toy, posterior))
         except RuntimeError as error:
             failed.append(f"{toy.name}: {error}")
             print(failed[-1], flush=True)

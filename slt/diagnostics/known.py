@@ -77,9 +77,8 @@ def known_of(toy: Toy, posterior: LocalPosterior) -> Known:
     Returns:
         As `known`.
     """
-    segments = posterior.problem.segments
-    gammas = {s.name: float(p.double().mean()) for s, p in zip(segments, posterior.precisions, strict=True)}
-    return known(toy, posterior.nbeta, gammas, {s.name: s.size for s in segments})
+    sizes = {segment.name: segment.size for segment in posterior.problem.segments}
+    return known(toy, posterior.nbeta, posterior.mean_precisions, sizes)
 
 
 def _each(localization: Localization, sizes: Mapping[str, int]) -> list[float]:

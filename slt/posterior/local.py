@@ -95,6 +95,12 @@ class LocalPosterior:
         """Number of moving entries."""
         return self.problem.dimension
 
+    @property
+    def mean_precisions(self) -> dict[str, float]:
+        """The localizer's precision of each moving tensor by name, in the mean over its entries."""
+        pairs = zip(self.problem.segments, self.precisions, strict=True)
+        return {segment.name: float(precision.double().mean()) for segment, precision in pairs}
+
     def with_batch_size(self, batch_size: int | None) -> "LocalPosterior":
         """Return the same posterior with other minibatches; nothing is read again."""
         other = copy.copy(self)

@@ -150,12 +150,10 @@ def _type_name(dtype: torch.dtype) -> str:
 
 
 def _describe_localization(posterior: LocalPosterior) -> dict[str, Any]:
-    names = [segment.name for segment in posterior.problem.segments]
-    each = {name: float(p.double().mean()) for name, p in zip(names, posterior.precisions, strict=True)}
     given = posterior.localization
     isotropic = isinstance(given, (int, float))
     return {
-        "localization": float(given) if isinstance(given, (int, float)) else each,
+        "localization": float(given) if isinstance(given, (int, float)) else posterior.mean_precisions,
         "localization_rule": "isotropic" if isotropic else given if isinstance(given, str) else "mapping",
         "localization_uniform": all(bool((p == p.reshape(-1)[:1]).all()) for p in posterior.precisions),
         "localization_zero": not any(bool((p > 0).any()) for p in posterior.precisions),
