@@ -112,6 +112,47 @@ def drift(x: Array) -> Drift:
     return Drift(errors=max(found, key=abs), shift=float(late.mean() - x.mean()))
 
 
+class Slow(NamedTuple):
+    """What the chains do not forget within half the run; nan in all fields where it cannot be told."""
+
+    time: float
+    """Draws in which it falls to 1/e; inf where it does not fall at all."""
+    spread: float
+    """Its standard deviation, in the units of the draws."""
+    errors: float
+    """How certain it is that there is any: the covariance at half the run, in standard errors."""
+
+
+def slow(x: Array) -> Slow:
+    """Find the slowest part of the draws from how the means of four quarters of the chains covary.
+
+    A mode of relaxation time t, and all that is as slow, covaries between quarters k apart in proportion to
+    exp(-k draws / 4 t); what is fast adds noise alone. The quarters are taken from their means over the chains, so that
+    an approach that all chains share does not count: that is for `drift`.
+
+    Args:
+        x: Shape (chains, draws).
+
+    Returns:
+        The slowest part, or nan below `MIN_CHAINS_TO_COMPARE` chains or `MIN_DRAWS` draws.
+    """
+    chains, draws = x.shape
+    if chains < MIN_CHAINS_TO_COMPARE or draws < MIN_DRAWS:
+        return Slow(np.nan, np.nan, np.nan)
+    quarter = draws // 4
+    means = x[:, draws - 4 * quarter :].reshape(chains, 4, quarter).mean(axis=2)
+    means = (means - means.mean(axis=0)) * np.sqrt(chains / (chains - 1))
+    near = (means[:, :3] * means[:, 1:]).mean(axis=1)
+    far = (means[:, :2] * means[:, 2:]).mean(axis=1)
+    error = far.std(ddof=1) / np.sqrt(chains)
+    fall = near.mean() / far.mean() if far.mean() > 0 else np.inf
+    return Slow(
+        time=quarter / float(np.log(fall)) if fall > 1 else np.inf,
+        spread=float(np.sqrt(max(near.mean(), far.mean(), 0.0))),
+        errors=float(far.mean() / error) if error > 0 else np.nan,
+    )
+
+
 def between_chains(x: Array) -> float:
     """Standard error of the mean from the spread of the chains' means alone.
 

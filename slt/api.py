@@ -26,6 +26,7 @@ _UNFINISHED = {
     Problem.NOT_CONVERGED,
     Problem.NOT_EQUILIBRATED,
     Problem.DRIFT,
+    Problem.SLOW,
     Problem.TOO_FEW_DRAWS,
 }  # more draws may mend these
 

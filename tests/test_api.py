@@ -207,7 +207,7 @@ def test_data_that_do_not_tell_their_size_are_read_by_n() -> None:
 
 
 def test_a_run_goes_on_while_more_draws_may_mend_it() -> None:
-    kinds = {Problem.NOT_CONVERGED, Problem.NOT_EQUILIBRATED, Problem.DRIFT, Problem.TOO_FEW_DRAWS}
+    kinds = {Problem.NOT_CONVERGED, Problem.NOT_EQUILIBRATED, Problem.DRIFT, Problem.SLOW, Problem.TOO_FEW_DRAWS}
     assert kinds == api._UNFINISHED
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from slt._statistics import between_chains, block_means, drift, ess, mcse, rhat
+from slt._statistics import between_chains, block_means, drift, ess, mcse, rhat, slow
 
 RHO = 0.9
 TIME = (1 + RHO) / (1 - RHO)  # integrated autocorrelation time, exact for AR(1): 19 draws are worth one
@@ -129,3 +129,37 @@ def test_drift_sees_an_approach_that_the_first_third_would_hide():
     x[:, :100] -= 0.17
     third = (x[:, 500:].mean() - x[:, :334].mean()) / np.sqrt(1 / (16 * 500) + 1 / (16 * 334))
     assert third < 4 < drift(x).errors
+
+
+def slow_and_fast(chains, draws, time, share, seed=0):
+    """Draws of variance 1, of which a share has the relaxation time and the rest is forgotten at once."""
+    rng = np.random.default_rng([7, seed])
+    rest = rng.normal(size=(chains, draws))
+    return np.sqrt(share) * autoregressive(rng, chains, draws, np.exp(-1 / time)) + np.sqrt(1 - share) * rest
+
+
+@pytest.mark.parametrize("time", [100, 400, 4000])
+def test_relaxation_time_and_size_of_a_slow_part_are_found(time):
+    found = [slow(slow_and_fast(256, 400, time, 0.3, seed)) for seed in range(20)]
+    rates = np.array([1 / s.time for s in found])  # is unbiased where the time is not: at 4,000 it may not fall at all
+    assert abs(rates.mean() - 1 / time) < 4 * rates.std(ddof=1) / np.sqrt(20) + 0.15 / time
+    within = -np.expm1(-100 / time) * time / 100  # of a slow part's deviation stays in the mean of a quarter, about
+    spreads = np.array([s.spread for s in found])
+    assert abs(spreads.mean() / (np.sqrt(0.3) * within) - 1) < 0.1
+    assert min(s.errors for s in found) > (4 if time > 100 else 0)
+
+
+def test_without_a_slow_part_nothing_is_certain():
+    errors = np.array([slow(slow_and_fast(64, 200, 2, 0.3, seed)).errors for seed in range(400)])
+    assert abs(errors.mean()) < 0.2
+    assert (errors > 4).sum() == 0
+
+
+def test_a_rise_that_all_chains_share_is_not_slow():
+    x = slow_and_fast(64, 200, 2, 0.3) + np.linspace(0, 5, 200)
+    assert abs(slow(x).errors) < 4
+
+
+@pytest.mark.parametrize("x", [np.zeros((3, 100)), np.zeros((8, 3))])
+def test_too_little_tells_nothing_of_what_is_slow(x):
+    assert all(np.isnan(slow(x)))

@@ -24,8 +24,8 @@ MEANINGS = {
     Problem.FROZEN_CHAIN: Meaning(
         "when a chain never changes its loss or its distance from w*, when its loss varies less than "
         "{FROZEN_SPREAD:g} times as much as is usual among the chains, or when its mean acceptance is below "
-        "{FROZEN_ACCEPTANCE:g}. It is a note where these chains are so few that they could not move the estimate by more "
-        "than {FEW_CHAINS:.0%}.",
+        "{FROZEN_ACCEPTANCE:g}. It is a note where these chains are so few that they could not move the "
+        "estimate by more than {FEW_CHAINS:.0%}.",
         "A chain that stands still repeats one place, mostly w* itself, and pulls the estimate towards zero.",
     ),
     Problem.DIVERGING: Meaning(
@@ -40,6 +40,13 @@ MEANINGS = {
         "when the rank-normalized split R-hat of the losses is above {RHAT:g}.",
         "The chains have not yet been through the same region, or not in the same shares: each gives an answer of its "
         "own, and the interval, which assumes that they agree, is too narrow.",
+    ),
+    Problem.SLOW: Meaning(
+        "when the means of a chain's quarters still covary half a run apart, by more than {SLOW_ERRORS:g} standard "
+        "errors, falling so slowly that the relaxation time is longer than the run, and with a standard deviation "
+        "above {SLOW_SHARE:.0%} of the estimate.",
+        "Each chain then keeps some of the loss with which it began, so that none has seen the whole posterior. R-hat "
+        "sees it where it is a tenth of the variance; this also where the rest of the energy is fast.",
     ),
     Problem.NOT_EQUILIBRATED: Meaning(
         "when the mean of (w - w*) . grad U is off the number of parameters by more than {VIRIAL_ERRORS:g} standard "

@@ -7,7 +7,7 @@ because it could not be had is passed over here: too few draws, the cause of it,
 import numpy as np
 from numpy.typing import NDArray
 
-from slt._statistics import Drift
+from slt._statistics import Drift, Slow
 from slt.estimators.verdict import Finding, Problem, Verdict
 
 Array = NDArray[np.floating]
@@ -29,6 +29,9 @@ RHAT = 1.05
 # Both must hold: the first keeps false alarms rare, the second lets pass what is certain but does not matter.
 DRIFT_ERRORS = 4.0
 DRIFT_SHARE = 0.02
+# What is slower than the run must be there for certain, and vary by what matters to the value.
+SLOW_ERRORS = 4.0
+SLOW_SHARE = 0.02
 # (w - w*) . grad U averages to the number of parameters. Chains start at w*, so slow directions hold it low, also where
 # the energy is level. Both must hold, and half the deficit must matter to the value: what it could still gain.
 VIRIAL_ERRORS = 3.0
@@ -136,6 +139,25 @@ def judge_drift(drift: Drift, value: float) -> Verdict:
         f"The last half of the draws gives {drift.shift:+.3g} against all of them, and differs from the "
         f"early ones by {abs(drift.errors):.1f} standard errors.",
     )
+
+
+def judge_slow(slow: Slow, draws: int, value: float) -> Verdict:
+    """SLOW if a part of the energy that matters relaxes more slowly than the run lasted.
+
+    Args:
+        slow: The slowest part.
+        draws: Of each chain.
+        value: The estimate.
+
+    Returns:
+        The finding, if any.
+    """
+    certain = slow.errors > SLOW_ERRORS and slow.spread > SLOW_SHARE * abs(value)
+    if not (certain and slow.time > draws):
+        return Verdict()
+    takes = f"relaxes in about {slow.time:.3g}" if np.isfinite(slow.time) else "does not relax"
+    detail = f"A part of standard deviation {slow.spread:.3g} {takes}, of {_counted(draws, 'draw')}."
+    return _problem(Problem.SLOW, detail)
 
 
 def judge_equilibrium(virial: float, mcse: float, expected: float, value: float) -> Verdict:

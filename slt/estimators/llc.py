@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from slt._statistics import between_chains, block_means, drift, ess, mcse, rhat
+from slt._statistics import between_chains, block_means, drift, ess, mcse, rhat, slow
 from slt.errors import NoDrawsError
 from slt.estimators import judges
 from slt.estimators.estimate import Estimate
@@ -85,7 +85,7 @@ def llc(trace: Trace) -> Estimate:
         settings=draws.settings,
         trace=trace,
     )
-    return replace(estimate, verdict=_judge(estimate, draws, judged))
+    return replace(estimate, verdict=_judge(estimate, draws, energy, judged))
 
 
 def judged_series(x: Array, full_data: bool) -> Array:
@@ -244,7 +244,7 @@ def _sensitivity(draws: _Draws) -> tuple[float, float] | tuple[None, None]:
     return localization_sensitivity(draws.nbeta * draws.excess, prior_energy, draws.full_data)
 
 
-def _judge(estimate: Estimate, draws: _Draws, judged: Array) -> Verdict:
+def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> Verdict:
     """Put every check to an estimate, but those for which nothing was recorded."""
     value, mcse, settings, beside = estimate.value, estimate.mcse, draws.settings, draws.beside
     chains = np.flatnonzero(draws.living)
@@ -257,6 +257,7 @@ def _judge(estimate: Estimate, draws: _Draws, judged: Array) -> Verdict:
         judges.judge_draws(estimate.ess, estimate.trace.draws, len(chains)),
         judges.judge_convergence(estimate.rhat),
         judges.judge_drift(drift(judged), value),
+        judges.judge_slow(slow(energy), estimate.trace.draws, value),
         judges.judge_center(below, rounding, value, mcse, draws.nbeta),
         judges.judge_localization_zero(bool(settings["localization_zero"])),
     ]

@@ -17,6 +17,7 @@ class Problem(StrEnum):
     DIVERGING = "diverging"
     NOT_CONVERGED = "not_converged"
     DRIFT = "drift"
+    SLOW = "slow"
     NOT_EQUILIBRATED = "not_equilibrated"
     STEP_BIAS = "step_bias"
     NOT_A_MINIMUM = "not_a_minimum"
@@ -53,6 +54,10 @@ _TEXTS = {
     ),
     Problem.NOT_CONVERGED: (
         "The chains disagree with each other.",
+        "Take more draws after a longer warmup: a larger budget.",
+    ),
+    Problem.SLOW: (
+        "The chains forget where they were more slowly than the run lasted.",
         "Take more draws after a longer warmup: a larger budget.",
     ),
     Problem.NOT_EQUILIBRATED: (

@@ -55,6 +55,8 @@ class Adaptation(NamedTuple):
     directions: Directions | None
     frequency: Tensor
     """Of the localizer's own oscillation in this mass, radians a unit of time; (chains,)."""
+    most: int
+    """Leapfrogs of a trajectory in the mean."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ class HMC:
     Args:
         step_size: epsilon in units of sqrt(M w^2); AUTO finds it in warmup by dual averaging.
         leapfrogs: Mean number of leapfrog steps, one gradient on all the data each. Where the step is AUTO it is the
-            most there are: warmup takes fewer where fewer of the longest step make a quarter turn of the localizer's
-            own oscillation, beyond which a trajectory comes back.
+            most there are: no more than the dimension and two are taken, and fewer where fewer of the longest step make
+            a quarter turn of the localizer's own oscillation, beyond which a trajectory comes back.
         target_acceptance: Mean acceptance that AUTO aims at.
         jitter: Power of the uniform number by which a trajectory's step is shortened, >= 0; 0 leaves it.
         mass: "localizer", M^{-1} = the localizer's unit squared; "diagonal", variances seen in warmup; "low_rank", the
@@ -125,13 +127,15 @@ class HMC:
             search = StepSearch.start(step_size)
         else:
             step_size = torch.full_like(nbeta, self.step_size)
-        tuning = Tuning(step_size, torch.full_like(nbeta, self.leapfrogs), diagonal)
+        # A few parameters have few scales: what is more than a turn along the one goes nowhere along another.
+        most = self.leapfrogs if search is None else min(self.leapfrogs, posterior.dimension + 2)
+        tuning = Tuning(step_size, torch.full_like(nbeta, most), diagonal)
         if self.mass == "low_rank":
             tuning = LowRankTuning(*tuning, {name: leaf[:0] for name, leaf in w.items()})
         if search is None and learning is None and directions is None:
             return state, tuning, None
         frequency = torch.full_like(nbeta, localizer_frequency(posterior, diagonal))
-        return state, tuning, Adaptation(search, learning, directions, frequency)
+        return state, tuning, Adaptation(search, learning, directions, frequency, most)
 
     def step(
         self, posterior: Posterior, state: State, tuning: Tuning | LowRankTuning, nbeta: Tensor, random: Random, t: int
@@ -160,7 +164,7 @@ class HMC:
         t: int,
     ) -> tuple[Adaptation, Tuning | LowRankTuning]:
         """Move the step toward the acceptance target; learn where the mass is learned."""
-        search, learning, directions, frequency = adaptation
+        search, learning, directions, frequency, most = adaptation
         step_size = tuning.step_size
         if search is not None:
             search, step_size = search.update(info.acceptance, self.target_acceptance, step_size)
@@ -171,13 +175,13 @@ class HMC:
             # a step is a length in units of the mass's square root, so is this
             radius = step_size / math.sqrt(posterior.dimension)
             directions = directions.observe(posterior, _mass(tuning), state.w, state.grad, nbeta, radius)
-        return Adaptation(search, learning, directions, frequency), tuning._replace(step_size=step_size)
+        return Adaptation(search, learning, directions, frequency, most), tuning._replace(step_size=step_size)
 
     def pool(
         self, adaptation: Adaptation, tuning: Tuning | LowRankTuning, alive: Tensor
     ) -> tuple[Adaptation, Tuning | LowRankTuning]:
         """Share the step among the living chains; take the mass from what they have seen."""
-        search, learning, directions, frequency = adaptation
+        search, learning, directions, frequency, most = adaptation
         changed = False
         if learning is not None:
             learning, inverse_mass, ratio = learning.pool("diagonal", tuning.inverse_mass, alive)
@@ -190,8 +194,8 @@ class HMC:
         if search is not None:
             search, step_size = search.pool(tuning.step_size, self.target_acceptance, alive, restart=changed)
             angle = frequency * step_size  # of the longest leapfrog, in radians
-            tuning = tuning._replace(step_size=step_size, leapfrogs=(_TURN / angle).clamp(1, self.leapfrogs))
-        return Adaptation(search, learning, directions, frequency), tuning
+            tuning = tuning._replace(step_size=step_size, leapfrogs=(_TURN / angle).clamp(1, most))
+        return Adaptation(search, learning, directions, frequency, most), tuning
 
 
 def _mass(tuning: Tuning | LowRankTuning) -> Mass:

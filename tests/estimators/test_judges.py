@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slt._statistics import Drift
+from slt._statistics import Drift, Slow
 from slt.estimators import Problem, Verdict, judges
 
 NAN, INF = np.nan, np.inf
@@ -197,6 +197,23 @@ def test_diverging_proposals(shares, expected):
 def test_diverging_proposals_are_counted_and_the_worst_chain_named():
     verdict = judges.judge_diverging(np.array([1, 4]), np.array([0.1, 0.6]), np.ones((2, 9)))
     assert (kind(verdict), detail(verdict)) == (Problem.DIVERGING, "35.0% of all, 60.0% in chain 4.")
+
+
+@pytest.mark.parametrize(
+    ("slow", "expected"),
+    [
+        (Slow(90.0, 1.0, 9.0), None),
+        (Slow(110.0, 1.0, 9.0), "problem"),
+        (Slow(INF, 1.0, 9.0), "problem"),
+        (Slow(110.0, 1.0, 3.9), None),
+        (Slow(110.0, 0.03, 9.0), None),
+        (Slow(NAN, NAN, NAN), None),
+    ],
+)
+def test_what_is_slower_than_the_run(slow, expected):
+    verdict = judges.judge_slow(slow, 100, 2.0)
+    assert outcome(verdict) == expected
+    assert expected is None or kind(verdict) is Problem.SLOW
 
 
 def test_localization_is_not_extrapolated_from_draws_with_problems():
