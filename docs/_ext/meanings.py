@@ -24,8 +24,8 @@ MEANINGS = {
     Problem.FROZEN_CHAIN: Meaning(
         "when a chain never changes its loss or its distance from w*, when its loss varies less than "
         "{FROZEN_SPREAD:g} times as much as is usual among the chains, or when its mean acceptance is below "
-        "{FROZEN_ACCEPTANCE:g}. It is a note where these chains are so few that they could not move the estimate by more "
-        "than {FEW_CHAINS:.0%}.",
+        "{FROZEN_ACCEPTANCE:g}. It is a note where these chains are so few that they could not move the estimate by "
+        "more than {FEW_CHAINS:.0%}.",
         "A chain that stands still repeats one place, mostly w* itself, and pulls the estimate towards zero.",
     ),
     Problem.DIVERGING: Meaning(
@@ -92,7 +92,9 @@ MEANINGS = {
         "{FORMS_SHARE:.0%} of the estimate; always a note.",
         "Both are the learning coefficient in the limit. At finite nbeta the variance form is the mean form less its "
         "derivative by log nbeta, so the gap says how fast the estimate changes with the temperature. A large one is "
-        "usual for trained networks. Full-data samplers only: batch noise would enter the variance.",
+        "usual for trained networks. The finding says which to trust in this run: the first at a minimum with sound "
+        "draws, the second where w* is no minimum, neither where the draws have problems. Full-data samplers only: "
+        "batch noise would enter the variance.",
     ),
     Problem.NOT_JUDGED: Meaning(
         "when the trace lacks an array that a check needs; always a note.",
