@@ -99,7 +99,9 @@ MEANINGS = {
         "{FORMS_SHARE:.0%} of the estimate; always a note.",
         "Both are the learning coefficient in the limit. At finite nbeta the variance form is the mean form less its "
         "derivative by log nbeta, so the gap says how fast the estimate changes with the temperature. A large one is "
-        "usual for trained networks. Full-data samplers only: batch noise would enter the variance.",
+        "usual for trained networks. The finding says which to trust in this run: the first at a minimum with sound "
+        "draws, the second where w* is no minimum, neither where the draws have problems. Full-data samplers only: "
+        "batch noise would enter the variance.",
     ),
     Problem.NOT_JUDGED: Meaning(
         "when the trace lacks an array that a check needs; always a note.",

@@ -7,6 +7,8 @@ from fractions import Fraction
 from functools import lru_cache
 from math import lcm
 
+import numpy as np
+
 from slt.analytic._expressions import parse
 from slt.analytic._plane import Point, integral, rlct_at_zero
 from slt.analytic._sign import require_nonnegative
@@ -15,12 +17,15 @@ from slt.analytic.entry import Entry
 from slt.analytic.finite.law import Array, Law, LogVolume, Moments, Priors
 from slt.analytic.finite.polynomials import nonnegative
 from slt.analytic.finite.polynomials import polynomial as law_of_polynomial
+from slt.analytic.finite.sectors import LARGEST_DEGREE, Sectors
 from slt.errors import InputError
 
 Polynomial = Mapping[tuple[int, int], int | Fraction]
 
 _LAST_DEGREE = 12
 """Of K, beyond which quadrature along its roots is slow."""
+_FIRST_OF_CELLS = 12
+"""The degree from which cells come first, which do not look for roots: some roots are lost to rounding there."""
 
 
 def plane_curve(polynomial: str | Polynomial | Sequence[Polynomial]) -> Entry:
@@ -96,6 +101,10 @@ class _LazyLaw:
     direct: bool = False
 
     def tempered(self, nbeta: Array, priors: Priors) -> Moments | None:
+        if _FIRST_OF_CELLS <= _degree(self.terms) <= LARGEST_DEGREE:
+            found = Sectors(self.terms).tempered(nbeta, priors)
+            if found is not None and np.isfinite(found.energy_error).all():
+                return found
         law = _law(self.terms)
         return None if law is None else law.tempered(nbeta, priors)
 
@@ -107,9 +116,13 @@ class _LazyLaw:
 @lru_cache(maxsize=32)
 def _law(terms: tuple[tuple[Point, Fraction], ...]) -> Law | None:
     """None for a K of high degree, or one that is negative far from 0."""
-    if max(i + j for (i, j), _ in terms) > _LAST_DEGREE:
+    if _degree(terms) > _LAST_DEGREE:
         return None
     return law_of_polynomial(dict(terms)) if nonnegative(dict(terms)) else None
+
+
+def _degree(terms: tuple[tuple[Point, Fraction], ...]) -> int:
+    return max(i + j for (i, j), _ in terms)
 
 
 def _sum_of_squares(polynomials: Sequence[Polynomial]) -> dict[Point, Fraction]:

@@ -257,14 +257,37 @@ def judge_draws(ess: float, draws: int, chains: int) -> Verdict:
     )
 
 
-def judge_forms(value: float, mcse: float, variance_value: float, variance_mcse: float) -> Verdict:
-    """FORMS_DISAGREE if mean and variance form differ beyond their errors and by a share that matters."""
+def judge_forms(
+    value: float, mcse: float, variance_value: float, variance_mcse: float, others: frozenset[Problem] = frozenset()
+) -> Verdict:
+    """FORMS_DISAGREE if mean and variance form differ beyond their errors and by a share that matters.
+
+    Args:
+        value: The mean form; its error is `mcse`.
+        mcse: See `value`.
+        variance_value: The variance form; its error is `variance_mcse`.
+        variance_mcse: See `variance_value`.
+        others: The problems that the run has otherwise, which decide which of the two to trust.
+
+    Returns:
+        The finding, if any, which says which to trust.
+    """
     gap = abs(value - variance_value)
     # the two are positively correlated, so the joint error of independent ones errs on the quiet side
     certain = gap > FORMS_ERRORS * np.hypot(mcse, variance_mcse)
     if not (certain and gap > FORMS_SHARE * abs(value)):
         return Verdict()
-    detail = f"The first gives {value:.4g} +- {mcse:.2g}, the second {variance_value:.4g} +- {variance_mcse:.2g}."
+    unsound = others - {Problem.NOT_A_MINIMUM, Problem.LOCALIZATION_DECIDES}
+    if unsound:
+        named = ", ".join(sorted(kind.replace("_", " ") for kind in unsound))
+        trust = f"Trust neither here: the draws themselves have problems ({named})."
+    elif Problem.NOT_A_MINIMUM in others:
+        trust = "Trust the second here: the first is measured from a loss at w* that is not the lowest."
+    else:
+        trust = "Trust the first here: the draws are sound, and no loss below that at w* was found."
+    detail = (
+        f"The first gives {value:.4g} +- {mcse:.2g}, the second {variance_value:.4g} +- {variance_mcse:.2g}. {trust}"
+    )
     return Verdict(notes=(Finding(Problem.FORMS_DISAGREE, detail),))
 
 

@@ -170,6 +170,34 @@ def localization_sensitivity(energy: Array, prior_energy: Array, full_data: bool
     return float(s), standard_error(influence, full_data)
 
 
+def sensitivity_by_virial(energy: Array, loss_virial: Array) -> tuple[float, float]:
+    r"""The same share from the loss alone, for exact samplers on all data, and its standard error.
+
+    .. math:: s = -\frac{\mathbb{E}[Q] - \operatorname{Cov}(n\beta K, Q)}{2\, \mathbb{E}[n\beta K]},
+              \qquad Q = n\beta\, (w - w^*) \cdot \nabla L
+
+    since by parts Cov(nbeta K, Q + 2 P) = E[Q]. P is the energy of all parameters, most of which the loss may not feel,
+    and its noise drowns what it has in common with the loss; Q has none of it.
+
+    Args:
+        energy: nbeta times the excess, shape (chains, draws), with a positive mean.
+        loss_virial: Q of the same draws, shape (chains, draws).
+
+    Returns:
+        s and its standard error, numbers without unit.
+
+    >>> energy = np.random.default_rng(0).gamma(1.5, 0.1, size=(4, 5000))  # a quadratic mostly held by its localizer
+    >>> s, error = sensitivity_by_virial(energy, 2 * energy)
+    >>> abs(s + 0.9) < 3 * error < 0.02
+    True
+    """
+    mean = energy.mean()
+    product = (energy - mean) * (loss_virial - loss_virial.mean())
+    s = -(loss_virial.mean() - product.mean()) / 2 / mean
+    influence = -((loss_virial - product) / 2 + s * energy) / mean
+    return float(s), standard_error(influence, full_data=True)
+
+
 def depth(excess: Array, full_data: bool) -> float:
     """How far below L(w*) the chains came at least, in nats; 0 if they did not.
 
@@ -240,8 +268,13 @@ def _living_draws(trace: Trace) -> _Draws:
 def _sensitivity(draws: _Draws) -> tuple[float, float] | tuple[None, None]:
     if "prior_energy" not in draws.beside or draws.settings["localization_zero"]:
         return None, None
-    prior_energy = draws.beside["prior_energy"].astype(float)
-    return localization_sensitivity(draws.nbeta * draws.excess, prior_energy, draws.full_data)
+    energy, prior_energy = draws.nbeta * draws.excess, draws.beside["prior_energy"].astype(float)
+    found = localization_sensitivity(energy, prior_energy, draws.full_data)
+    one_point = "virial" in draws.beside and "excess_mean" not in draws.beside  # not the mean of several steps
+    if one_point and draws.full_data and not draws.settings["unadjusted"]:
+        by_virial = sensitivity_by_virial(energy, draws.beside["virial"].astype(float) - 2 * prior_energy)
+        return by_virial if by_virial[1] < found[1] else found
+    return found
 
 
 def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> Verdict:
@@ -276,7 +309,8 @@ def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> V
         settled = all(verdict.ok for verdict in found)
         found.append(judges.judge_localization(estimate.sensitivity, estimate.sensitivity_mcse, settled))
     if estimate.variance_value is not None and estimate.variance_mcse is not None:
-        found.append(judges.judge_forms(value, mcse, estimate.variance_value, estimate.variance_mcse))
+        others = frozenset(finding.kind for verdict in found for finding in verdict.problems)
+        found.append(judges.judge_forms(value, mcse, estimate.variance_value, estimate.variance_mcse, others))
     found.append(judges.judge_records(_unrecorded(draws)))
     found += [Verdict(notes=(Finding(Problem.REMARK, str(text)),)) for text in settings.get("notes", ())]
     return Verdict.join(found)

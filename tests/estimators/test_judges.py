@@ -170,6 +170,23 @@ def test_forms(variance_value, variance_mcse, expected):
     assert outcome(judges.judge_forms(10.0, 0.1, variance_value, variance_mcse)) == expected
 
 
+@pytest.mark.parametrize(
+    ("others", "trusted"),
+    [
+        (set(), "the first"),
+        ({Problem.LOCALIZATION_DECIDES}, "the first"),
+        ({Problem.NOT_A_MINIMUM}, "the second"),
+        ({Problem.NOT_A_MINIMUM, Problem.LOCALIZATION_DECIDES}, "the second"),
+        ({Problem.NOT_CONVERGED}, "neither"),
+        ({Problem.NOT_A_MINIMUM, Problem.FROZEN_CHAIN}, "neither"),
+    ],
+)
+def test_forms_that_disagree_say_which_to_trust(others, trusted):
+    said = detail(judges.judge_forms(10.0, 0.1, 12.0, 0.3, frozenset(others)))
+    assert [one for one in ("the first", "the second", "neither") if f"Trust {one} here" in said] == [trusted]
+    assert ("frozen chain" in said) == (Problem.FROZEN_CHAIN in others)
+
+
 def test_checks_that_could_not_be_made_are_a_note():
     assert outcome(judges.judge_records([])) is None
     verdict = judges.judge_records(["surplus", "distance"])

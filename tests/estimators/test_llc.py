@@ -4,7 +4,13 @@ import pytest
 from slt._statistics import between_chains, mcse
 from slt.errors import NoDrawsError
 from slt.estimators import Problem, llc
-from slt.estimators.llc import depth, localization_sensitivity, standard_error, variance_form
+from slt.estimators.llc import (
+    depth,
+    localization_sensitivity,
+    sensitivity_by_virial,
+    standard_error,
+    variance_form,
+)
 
 SEEDS = 200
 
@@ -110,6 +116,38 @@ def test_sensitivity_obeys_the_law_of_a_quadratic(localization, function, holds)
     assert (abs(s.mean() - exact) < 4 * s.std() / np.sqrt(500)) == holds
     if holds:  # an error that leaves out that the mean is estimated too makes this 0.6
         assert 0.75 < s.var() / np.mean(error**2) < 1.25
+
+
+def halved(energy, loss_virial):
+    s, error = sensitivity_by_virial(energy, loss_virial / 2)
+    return s, error
+
+
+@pytest.mark.parametrize(("function", "holds"), [(sensitivity_by_virial, True), (halved, False)])
+@pytest.mark.parametrize("localization", [0.5, 30.0])
+def test_sensitivity_by_the_virial_obeys_the_law_of_a_quadratic(localization, function, holds):
+    exact = -localization / (3.0 + localization)
+    energies = [quadratic(np.random.default_rng(seed), localization, size=(4, 500))[0] for seed in range(500)]
+    s, error = np.transpose([function(energy, 2 * energy) for energy in energies])
+    assert (abs(s.mean() - exact) < 4 * s.std() / np.sqrt(500) + 1e-3) == holds
+    if holds:
+        assert 0.75 < s.var() / np.mean(error**2) < 1.25
+
+
+def test_sensitivity_takes_the_virial_where_it_knows_more(make_trace):
+    """One direction that the loss feels among 100: the localizer's energy is nearly all noise."""
+    rng = np.random.default_rng(0)
+    energy, own = quadratic(rng, 30.0, size=(4, 500))
+    prior_energy = own + 0.5 * rng.chisquare(99, size=own.shape)
+    stats = {"prior_energy": prior_energy, "virial": 2 * (energy + prior_energy)}
+    constants = {"dimension": 100}
+    known = llc(make_trace(energy, stats=stats, constants=constants))
+    blind = llc(make_trace(energy, stats={"prior_energy": prior_energy}, constants=constants))
+    assert abs(known.sensitivity + 30 / 33) < 4 * known.sensitivity_mcse < 0.04
+    assert blind.sensitivity_mcse > 0.1
+    assert Problem.LOCALIZATION_DECIDES in kinds(known.verdict.problems)
+    thinned = llc(make_trace(energy, stats={**stats, "excess_mean": energy / 100}, constants=constants))
+    assert thinned.sensitivity_mcse == blind.sensitivity_mcse  # its virial is the mean of other points
 
 
 def test_sensitivity_under_batch_noise_is_the_same_with_a_larger_error():
@@ -352,7 +390,17 @@ def test_localization_zero(make_trace, gamma_chains):
 
 def test_forms_that_disagree_are_a_note(make_trace, gamma_chains):
     """Mean 20, variance 3: as where the chains sit on a plateau."""
-    assert notes(make_trace, good(gamma_chains) + 17) == {Problem.FORMS_DISAGREE}
+    verdict = llc(make_trace(good(gamma_chains) + 17)).verdict
+    assert kinds(verdict.notes) == {Problem.FORMS_DISAGREE}
+    assert "Trust the first here" in verdict.notes[0].detail
+
+
+def test_forms_that_disagree_below_the_loss_at_the_centre_trust_the_variance(make_trace, gamma_chains):
+    """Mean 1, variance 3, down to -2: the same law seen from a w* that lies 2 above its minimum."""
+    verdict = llc(make_trace(good(gamma_chains) - 2)).verdict
+    assert kinds(verdict.problems) == {Problem.NOT_A_MINIMUM}
+    (note,) = [finding for finding in verdict.notes if finding.kind is Problem.FORMS_DISAGREE]
+    assert "Trust the second here" in note.detail
 
 
 def test_batch_noise_does_not_enter_a_variance_form(make_trace, gamma_chains):
