@@ -18,7 +18,7 @@ from slt.running.session import Session
 from slt.samplers import Sampler
 
 Data = tuple[torch.Tensor, torch.Tensor]
-NARROW = (-0.4, 0.1)  # a jitter that hardly shortens the steps
+NARROW = 0.25  # a jitter that hardly shortens the steps
 
 
 def trained_mlp(quick: bool) -> tuple[nn.Module, Data]:

@@ -17,13 +17,11 @@ from slt.posterior.localization import Localization, is_number
 from slt.problem.parameters import Selection
 from slt.running import Allowance, sample_within
 from slt.running.given import require_sampler
-from slt.running.plan import AUTOMATIC, Gradients, make_plan, save_plan, saved_plan
+from slt.running.plan import AUTOMATIC, LEAST_DRAWS, Gradients, make_plan, save_plan, saved_plan
 from slt.samplers import Sampler
 from slt.trace import Trace
 
 DEFAULT_SECONDS = 60.0  # the budget where none is given
-# Of a chain: with many chains a few draws each are enough for a narrow interval, and too few to show what is slow.
-_LEAST_DRAWS = 100
 _UNFINISHED = {
     Problem.NOT_CONVERGED,
     Problem.NOT_EQUILIBRATED,
@@ -68,7 +66,7 @@ def estimate_llc(
         localization: See `slt.LocalPosterior`.
         parameters: See `slt.LocalPosterior`.
         chains: Number of chains; None takes 8 within a budget of gradients, and else, where chains run in one call,
-            the number from 8 to 256 that ends soonest.
+            the number from 8 to 1,024 that ends soonest.
         batch_size: Rows of a minibatch or chunk; default all data, and 256 where SGLD is chosen for want of budget.
         seed: Seed of all randomness.
         progress: Whether to show a progress bar.
@@ -139,35 +137,47 @@ def estimate_llc(
 
 
 class _Stop:
-    """Ends a run when the interval is narrow enough, or the budget spent; remembers which."""
+    """Ends a run when the interval is narrow enough, or the budget spent; tells which."""
 
     def __init__(self, target: float, deadline: float | None) -> None:
         """Keep the target, and the end of a budget in seconds; None is a budget of gradients, which ends the run."""
         self._target, self._deadline = target, deadline
-        self.reason = ""
+        self._last: Trace | None = None
 
     def __call__(self, trace: Trace) -> bool:
+        self._last = trace
         if not trace.alive.any():
-            self.reason = "no chain was left alive"
             return True
+        over = self._deadline is not None and time.monotonic() >= self._deadline
+        return over or (trace.draws >= LEAST_DRAWS and self._narrow(llc(trace)))
+
+    @property
+    def reason(self) -> str:
+        """Why the run ended where it did."""
+        trace = self._last
+        if trace is None or not trace.alive.any():
+            return "no chain was left alive"
         estimate = llc(trace)
-        low, high = estimate.interval()
-        relative = (high - low) / 2 / abs(estimate.value) if estimate.value else math.inf
+        error, problems = _relative_error(estimate), estimate.verdict.problems
+        narrow, few = self._narrow(estimate), trace.draws < LEAST_DRAWS
+        ended = "the target error was reached"
+        if few or not narrow:
+            ended = f"the budget{' of gradients' if self._deadline is None else ''} ended before "
+            ended += f"each chain had {LEAST_DRAWS} draws" if narrow else "the target was reached"
+        told = f"{ended}: an error of {error:.2%} of the value, with a target of {self._target:.2%}"
+        named = problems or (error <= self._target and not narrow)
+        return told + (", which does not cover what the verdict names" if named else "")
+
+    def _narrow(self, estimate: Estimate) -> bool:
+        """Whether the interval is narrow, and nothing is told that more draws may mend."""
         verdict = estimate.verdict
         kinds = {finding.kind for finding in verdict.problems}
         told = {finding.kind for finding in (*verdict.problems, *verdict.notes)}
         # Where the chains found a lower loss no number of draws makes an LLC of it.
         unfinished = set() if Problem.NOT_A_MINIMUM in kinds else told & _UNFINISHED
-        narrow = relative <= self._target and not unfinished
-        reached = narrow and trace.draws >= _LEAST_DRAWS
-        ended = "the target error was reached" if reached else f"the budget{self._kind} ended before "
-        if not reached:
-            ended += f"each chain had {_LEAST_DRAWS} draws" if narrow else "the target was reached"
-        self.reason = f"{ended}: an error of {relative:.2%} of the value, with a target of {self._target:.2%}"
-        if kinds or (unfinished and relative <= self._target):
-            self.reason += ", which does not cover what the verdict names"
-        return reached or (self._deadline is not None and time.monotonic() >= self._deadline)
+        return _relative_error(estimate) <= self._target and not unfinished
 
-    @property
-    def _kind(self) -> str:
-        return " of gradients" if self._deadline is None else ""
+
+def _relative_error(estimate: Estimate) -> float:
+    low, high = estimate.interval()
+    return (high - low) / 2 / abs(estimate.value) if estimate.value else math.inf

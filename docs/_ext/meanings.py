@@ -24,13 +24,14 @@ MEANINGS = {
     Problem.FROZEN_CHAIN: Meaning(
         "when a chain never changes its loss or its distance from w*, when its loss varies less than "
         "{FROZEN_SPREAD:g} times as much as is usual among the chains, or when its mean acceptance is below "
-        "{FROZEN_ACCEPTANCE:g}.",
+        "{FROZEN_ACCEPTANCE:g}. It is a note where these chains are so few that they could not move the estimate by more "
+        "than {FEW_CHAINS:.0%}.",
         "A chain that stands still repeats one place, mostly w* itself, and pulls the estimate towards zero.",
     ),
     Problem.DIVERGING: Meaning(
         "with samplers that reject: a note where more than {DIVERGING_NOTE:.0%} of all proposals diverged, which means "
-        "that their energy was off by more than 1000 nats or not finite; a problem where a chain lost more than "
-        "{DIVERGING_PROBLEM:.0%} of its own.",
+        "that their energy was off by more than 1000 nats or not finite; a problem where chains that lost more than "
+        "{DIVERGING_PROBLEM:.0%} of their own could move the estimate by more than {FEW_CHAINS:.0%}.",
         "A proposal that diverges is rejected, so the law stays right, but the chain stands still meanwhile. Some are "
         "meant to: HMC jitters its step, and its longest ones overshoot. Many say that the step is too long for where "
         "the chain is, or that it cannot enter a part of the posterior.",

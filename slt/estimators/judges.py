@@ -16,6 +16,9 @@ Array = NDArray[np.floating]
 FROZEN_SPREAD = 0.1
 # Samplers aim at acceptances of 0.6 to 0.95; below this a chain stands still most of the time.
 FROZEN_ACCEPTANCE = 0.1
+# Of many chains a few may stand in a narrow place when the run ends, and are draws of it. So a chain that hardly moves
+# is held against the estimate where they all could move it by this share.
+FEW_CHAINS = 0.02
 # Metropolis rejects what diverges, so the law stays right. HMC jitters its step on purpose and aims at accepting
 # four fifths: where all is stiff the other fifth diverges (21 % on a quadratic). Where a chain loses half of its
 # proposals only its shortest steps move it.
@@ -69,7 +72,7 @@ def judge_movement(chains: NDArray[np.integer], excess: Array, distance: Array |
         distance: Their distance from w*, (living, draws); it shows a standstill that batch noise hides.
 
     Returns:
-        The finding, if any.
+        The finding, if any: a problem, or a note where so few chains cannot move the estimate.
     """
     spread = excess.std(axis=1)
     frozen = (np.ptp(excess, axis=1) == 0) | (spread < FROZEN_SPREAD * np.median(spread))
@@ -77,45 +80,44 @@ def judge_movement(chains: NDArray[np.integer], excess: Array, distance: Array |
         frozen |= np.ptp(distance, axis=1) == 0
     if not frozen.any():
         return Verdict()
-    return _problem(Problem.FROZEN_CHAIN, f"{_share(chains[frozen], len(chains))}.")
+    return _by_weight(Problem.FROZEN_CHAIN, f"{_share(chains[frozen], len(chains))}.", frozen, excess)
 
 
-def judge_acceptance(chains: NDArray[np.integer], acceptance: Array) -> Verdict:
+def judge_acceptance(chains: NDArray[np.integer], acceptance: Array, excess: Array) -> Verdict:
     """FROZEN_CHAIN if a living chain rejects nearly every step.
 
     Args:
         chains: Numbers of the living chains, for the text.
         acceptance: Their mean acceptance, (living,).
+        excess: Their excess, (living, draws).
 
     Returns:
-        The finding, if any.
+        The finding, if any: a problem, or a note where so few chains cannot move the estimate.
     """
     frozen = ~(acceptance >= FROZEN_ACCEPTANCE)
     if not frozen.any():
         return Verdict()
-    return _problem(
-        Problem.FROZEN_CHAIN,
-        f"{_share(chains[frozen], len(chains))}; the mean acceptance is down to {acceptance.min():.2g}.",
-    )
+    detail = f"{_share(chains[frozen], len(chains))}; the mean acceptance is down to {acceptance.min():.2g}."
+    return _by_weight(Problem.FROZEN_CHAIN, detail, frozen, excess)
 
 
-def judge_diverging(chains: NDArray[np.integer], diverging: Array) -> Verdict:
-    """DIVERGING by the share of all proposals (a note), and by that of the worst chain (a problem).
+def judge_diverging(chains: NDArray[np.integer], diverging: Array, excess: Array) -> Verdict:
+    """DIVERGING by the share of all proposals (a note), and by that of single chains.
 
     Args:
         chains: Numbers of the living chains, for the text.
         diverging: The share of each, (living,).
+        excess: Their excess, (living, draws).
 
     Returns:
-        The finding, if any.
+        The finding, if any: a problem where chains that lose most of their proposals could move the estimate.
     """
     worst = int(np.argmax(diverging))
-    bad = diverging[worst] > DIVERGING_PROBLEM
-    if not bad and not diverging.mean() > DIVERGING_NOTE:
+    bad = diverging > DIVERGING_PROBLEM
+    if not bad.any() and not diverging.mean() > DIVERGING_NOTE:
         return Verdict()
     detail = f"{diverging.mean():.1%} of all, {diverging[worst]:.1%} in chain {chains[worst]}."
-    finding = Finding(Problem.DIVERGING, detail)
-    return Verdict(problems=(finding,)) if bad else Verdict(notes=(finding,))
+    return _by_weight(Problem.DIVERGING, detail, bad, excess)
 
 
 def judge_convergence(rhat: float) -> Verdict:
@@ -249,6 +251,17 @@ def judge_records(missing: list[str]) -> Verdict:
     if not missing:
         return Verdict()
     return Verdict(notes=(Finding(Problem.NOT_JUDGED, f"The trace has no {', no '.join(missing)}."),))
+
+
+def _by_weight(kind: Problem, detail: str, chains: NDArray[np.bool_], excess: Array) -> Verdict:
+    """A problem where the chains marked could move the mean by what matters, else a note."""
+    means = excess.mean(axis=1)
+    value = abs(means.mean())
+    moved = np.abs((means - means.mean())[chains].sum()) / len(means)  # by taking the overall mean instead
+    finding = Finding(kind, detail)
+    if chains.any() and (not value or max(chains.mean(), moved / value) > FEW_CHAINS):
+        return Verdict(problems=(finding,))
+    return Verdict(notes=(finding,))
 
 
 def _problem(kind: Problem, detail: str) -> Verdict:

@@ -268,9 +268,9 @@ def _judge(estimate: Estimate, draws: _Draws, judged: Array) -> Verdict:
         virial, error = float(beside["virial"].mean()), standard_error(beside["virial"], draws.full_data)
         found.append(judges.judge_equilibrium(virial, error, expected, value))
     if not settings["unadjusted"] and "acceptance_rate" in beside:
-        found.append(judges.judge_acceptance(chains, beside["acceptance_rate"].mean(axis=1)))
+        found.append(judges.judge_acceptance(chains, beside["acceptance_rate"].mean(axis=1), draws.excess))
     if "diverging" in beside:
-        found.append(judges.judge_diverging(chains, beside["diverging"].mean(axis=1)))
+        found.append(judges.judge_diverging(chains, beside["diverging"].mean(axis=1), draws.excess))
     if estimate.sensitivity is not None and estimate.sensitivity_mcse is not None:
         settled = all(verdict.ok for verdict in found)
         found.append(judges.judge_localization(estimate.sensitivity, estimate.sensitivity_mcse, settled))

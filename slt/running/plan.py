@@ -25,14 +25,21 @@ _DRAWS = 100_000  # a run ends by its target or its budget, hardly by this
 _WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
 _WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
 _SGLD_THIN = 10
-_TIMED = 3  # passes over the data that are timed, after one that warms up; the fastest counts
-_CHAINS = (8, 16, 32, 64, 128, 256)
-_TYPICAL_WARMUP, _TYPICAL_DRAWS = 100, 30_000  # steps, and draws of a parameter that an error of 2 % takes, about
+_TIMED = 5  # passes over the data that are timed, after one that warms up; the fastest counts
+_CHAINS = (8, 16, 32, 64, 128, 256, 512, 1024)
+LEAST_DRAWS = 100
+"""Of a chain: of many chains few draws are enough for a narrow interval, and too few to show what is slow."""
+# Draws of all chains that an error of 2 % takes: 4e4 over the llc, about, which lies between half of the dimension and
+# the small share of it that networks have.
+_TYPICAL_DRAWS, _TYPICAL_POWER = 2e5, 0.75
 _START = {True: 64, False: 16}  # by full_data: gradients of a chain, at most, that the search for a first step takes
 _LOOKING = 1.6  # gradients of a warmup step of SGLD, with its looks at the curvature
 _LEAST_WARMUP, _LEAST_DRAWS = 10, 4  # of the shortest run: fewer draws have no error
 _HMC_STEPS = 200  # trajectories a chain below which full-data HMC is not worth starting
 _BATCH = 256
+# Several threads must be so much faster than one: where others use the machine too they wait for each other.
+_THREADS_WORTH = 1.25
+_CLEARLY = 1.5  # beyond what one timing of a shared machine may be wrong by
 _PASSES = "passes over the data by all chains"
 
 
@@ -213,26 +220,29 @@ def fastest(posterior: LocalPosterior, chains: int | None) -> tuple[Way, float]:
             torch.set_num_threads(threads)
             for method in ("in_place", "auto"):
                 _time(posterior, Way(method, fewest, threads), seconds)
-        best = min(seconds, key=lambda way: seconds[way])
+        best = min(seconds, key=lambda way: seconds[way] * (1.0 if way.threads == 1 else _THREADS_WORTH))
         if chains is None and best.chain_method == "vectorized":
             torch.set_num_threads(best.threads or given)
-            _time_more_chains(posterior, best, seconds)
-            best = min(seconds, key=lambda way: seconds[way] * _typical_steps(way.chains, posterior.dimension))
+            best = _more_chains(posterior, best, seconds)
     return best._replace(threads=None if best.threads == given else best.threads), seconds[best]
 
 
 def _typical_steps(chains: int, dimension: int) -> float:
-    return _TYPICAL_WARMUP + _TYPICAL_DRAWS / (dimension * chains)
+    draws = _TYPICAL_DRAWS / (dimension**_TYPICAL_POWER * chains)
+    return _WARMUP_STEPS[True] + max(LEAST_DRAWS, draws)
 
 
-def _time_more_chains(posterior: LocalPosterior, way: Way, seconds: dict[Way, float]) -> None:
-    """Time larger numbers of chains, as long as they pay."""
-    for count in _CHAINS[1:]:
-        before, way = way, way._replace(chains=count)
-        _time(posterior, way, seconds)
-        steps = [_typical_steps(w.chains, posterior.dimension) for w in (before, way)]
-        if seconds[way] * steps[1] > seconds[before] * steps[0]:
-            return
+def _more_chains(posterior: LocalPosterior, way: Way, seconds: dict[Way, float]) -> Way:
+    """Time larger numbers of chains, until they cost clearly more than the best; return that."""
+    costs: dict[Way, float] = {}
+    for count in _CHAINS:
+        way = way._replace(chains=count)
+        if way not in seconds:
+            _time(posterior, way, seconds)
+        costs[way] = seconds[way] * _typical_steps(count, posterior.dimension)
+        if costs[way] > _CLEARLY * min(costs.values()):
+            break
+    return min(costs, key=lambda way: costs[way])
 
 
 def _time(posterior: LocalPosterior, way: Way, seconds: dict[Way, float]) -> None:

@@ -11,6 +11,7 @@ from slt._noise import Random
 from slt._tree import Params, clone, per_chain, where
 from slt.errors import SettingsError
 from slt.posterior import Posterior
+from slt.posterior.localization import is_number
 from slt.samplers._adaptation import Moments, StepSearch, localizer_frequency
 from slt.samplers._mass import Directions, Mass
 from slt.samplers.preconditioning import Diagonal, Learning, check_preconditioner
@@ -65,9 +66,10 @@ class HMC:
     .. math:: p \mathrel{-}= \tfrac{\epsilon}{2} \nabla U,\quad w \mathrel{+}= \epsilon M^{-1} p,\quad
               p \mathrel{-}= \tfrac{\epsilon}{2} \nabla U
 
-    and accepts with probability min(1, exp(-change of U + p.M^{-1}p / 2)). The step is jittered log-uniformly,
-    epsilon exp(uniform(jitter)), because a singular posterior has no single scale; the number of leapfrogs is
-    drawn from half to one and a half times its mean.
+    and accepts with probability min(1, exp(-change of U + p.M^{-1}p / 2)). The step of a trajectory is
+    epsilon u^jitter with u uniform in (0, 1): a singular posterior has no single scale, and a chain that came into a
+    narrow place leaves it by a short step, of which there are some at every scale. The number of leapfrogs is drawn
+    from half to one and a half times its mean.
 
     Args:
         step_size: epsilon in units of sqrt(M w^2); AUTO finds it in warmup by dual averaging.
@@ -75,7 +77,7 @@ class HMC:
             most there are: warmup takes fewer where fewer of the longest step make a quarter turn of the localizer's
             own oscillation, beyond which a trajectory comes back.
         target_acceptance: Mean acceptance that AUTO aims at.
-        jitter: Lowest and highest logarithm of the factor on the step.
+        jitter: Power of the uniform number by which a trajectory's step is shortened, >= 0; 0 leaves it.
         mass: "localizer", M^{-1} = the localizer's unit squared; "diagonal", variances seen in warmup; "low_rank", the
             localizer with one stiff direction a chain, found in warmup from the mean Hessian of the posterior (one more
             gradient a step there); or a `Diagonal` of one's own.
@@ -90,7 +92,7 @@ class HMC:
     step_size: float | Auto = AUTO
     leapfrogs: int = 8
     target_acceptance: float = 0.8
-    jitter: tuple[float, float] = (-1.5, 0.0)
+    jitter: float = 1.0
     mass: Literal["localizer", "diagonal", "low_rank"] | Diagonal = "localizer"
 
     full_data = True
@@ -105,8 +107,8 @@ class HMC:
             raise SettingsError(f"leapfrogs must be a positive integer, got {self.leapfrogs!r}.")
         if not 0 < self.target_acceptance < 1:
             raise SettingsError(f"target_acceptance must be in (0, 1), got {self.target_acceptance}.")
-        if len(self.jitter) != 2 or not -math.inf < self.jitter[0] <= self.jitter[1] < math.inf:
-            raise SettingsError(f"jitter must be (low, high) with low <= high, got {self.jitter}.")
+        if not is_number(self.jitter) or not 0 <= self.jitter < math.inf:
+            raise SettingsError(f"jitter must be a number >= 0, got {self.jitter!r}.")
         check_preconditioner("mass", self.mass, ("localizer", "diagonal", "low_rank"), (Diagonal,))
 
     def init(
@@ -136,8 +138,7 @@ class HMC:
     ) -> tuple[State, Info]:
         """Follow one trajectory and accept or stay."""
         uniform = random.uniform(t).to(nbeta.device)
-        low, high = self.jitter
-        step_size = tuning.step_size * torch.exp(low + (high - low) * uniform[:, 0])
+        step_size = tuning.step_size * uniform[:, 0] ** self.jitter
         leapfrogs = max(1, round(float(tuning.leapfrogs.max()) * (0.5 + random.common(t))))
         mass = _mass(tuning)
         momentum = mass.draw(state.w, random, t)
@@ -188,7 +189,7 @@ class HMC:
                 tuning, changed = tuning._replace(basis=basis), True
         if search is not None:
             search, step_size = search.pool(tuning.step_size, self.target_acceptance, alive, restart=changed)
-            angle = frequency * step_size * math.exp(self.jitter[1])  # of the longest leapfrog, in radians
+            angle = frequency * step_size  # of the longest leapfrog, in radians
             tuning = tuning._replace(step_size=step_size, leapfrogs=(_TURN / angle).clamp(1, self.leapfrogs))
         return Adaptation(search, learning, directions, frequency), tuning
 

@@ -41,7 +41,7 @@ def test_a_minibatch_counts_its_share(method: str) -> None:
 
 
 def test_a_leapfrog_counts_a_pass_and_warmup_counts_too() -> None:
-    found = spent(slt.HMC(step_size=0.05, leapfrogs=1, jitter=(0.0, 0.0)), draws=30, warmup=0)
+    found = spent(slt.HMC(step_size=0.05, leapfrogs=1, jitter=0.0), draws=30, warmup=0)
     # one at the start; then round(0.5 + uniform) leapfrogs, at least one, the same for all chains
     assert found.spent["init"] == 3
     assert found.spent["step"] % 3 == 0

@@ -54,6 +54,15 @@ def test_all_chains_standing_still_are_frozen():
     assert detail(frozen(lambda x: x.fill(0.0))).startswith("4 of 4")
 
 
+@pytest.mark.parametrize(("energy", "expected"), [(0.0, "note"), (1.0, "note"), (2.9, "note"), (3.2, "problem")])
+def test_one_frozen_chain_of_a_hundred_counts_by_what_it_could_do(energy, expected):
+    excess = np.random.default_rng(0).gamma(1.0, size=(100, 200))
+    excess[3] = energy
+    assert outcome(judges.judge_movement(np.arange(100), excess, None)) == expected
+    assert outcome(judges.judge_acceptance(np.arange(100), np.r_[1, 1, 1, 0, np.ones(96)], excess)) == expected
+    assert outcome(judges.judge_diverging(np.arange(100), np.r_[0, 0, 0, 0.9, np.zeros(96)], excess)) == expected
+
+
 def test_distance_shows_a_standstill_that_batch_noise_hides():
     distance = np.random.default_rng(1).random((4, 200))
     assert outcome(frozen(lambda x: None, distance)) is None
@@ -63,7 +72,7 @@ def test_distance_shows_a_standstill_that_batch_noise_hides():
 
 @pytest.mark.parametrize(("acceptance", "expected"), [(0.11, None), (0.09, "problem"), (NAN, "problem")])
 def test_low_acceptance_is_frozen(acceptance, expected):
-    verdict = judges.judge_acceptance(np.arange(2), np.array([0.8, acceptance]))
+    verdict = judges.judge_acceptance(np.arange(2), np.array([0.8, acceptance]), np.ones((2, 9)))
     assert outcome(verdict) == expected
 
 
@@ -182,11 +191,11 @@ def test_checks_that_could_not_be_made_are_a_note():
     ],
 )
 def test_diverging_proposals(shares, expected):
-    assert outcome(judges.judge_diverging(np.array([1, 4]), np.array(shares))) == expected
+    assert outcome(judges.judge_diverging(np.array([1, 4]), np.array(shares), np.ones((2, 9)))) == expected
 
 
 def test_diverging_proposals_are_counted_and_the_worst_chain_named():
-    verdict = judges.judge_diverging(np.array([1, 4]), np.array([0.1, 0.6]))
+    verdict = judges.judge_diverging(np.array([1, 4]), np.array([0.1, 0.6]), np.ones((2, 9)))
     assert (kind(verdict), detail(verdict)) == (Problem.DIVERGING, "35.0% of all, 60.0% in chain 4.")
 
 

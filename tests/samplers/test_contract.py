@@ -201,7 +201,7 @@ CAUGHT: dict[str, Mutant] = {
         hmc.Mass, "draw", undirected, SHIPPED["HMC with a low-rank mass"], ["energy"]
     ),
     "HMC without Metropolis": Mutant(
-        hmc, "acceptance_probability", always, Stated(slt.HMC(step_size=0.07, jitter=(0, 0)), {}), ["energy"]
+        hmc, "acceptance_probability", always, Stated(slt.HMC(step_size=0.07, jitter=0.0), {}), ["energy"]
     ),
     "leapfrog kick x 1.02": Mutant(hmc, "kick", stronger, SHIPPED["HMC of few leapfrogs"], ["order"]),
     "MALA without Metropolis": Mutant(
