@@ -24,8 +24,8 @@ MEANINGS = {
     Problem.FROZEN_CHAIN: Meaning(
         "when a chain never changes its loss or its distance from w*, when its loss varies less than "
         "{FROZEN_SPREAD:g} times as much as is usual among the chains, or when its mean acceptance is below "
-        "{FROZEN_ACCEPTANCE:g}. It is a note where these chains are so few that they could not move the estimate by more "
-        "than {FEW_CHAINS:.0%}.",
+        "{FROZEN_ACCEPTANCE:g}. It is a note where these chains are so few that they could not move the "
+        "estimate by more than {FEW_CHAINS:.0%}.",
         "A chain that stands still repeats one place, mostly w* itself, and pulls the estimate towards zero.",
     ),
     Problem.DIVERGING: Meaning(
