@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from slt._tree import Params, chains_of, inner, per_chain
 from slt.errors import SettingsError
 from slt.posterior.localization import Localization, each, is_number, precisions
+from slt.posterior.sizes import Sizes
 from slt.problem import Problem
 from slt.problem.evaluate import ChainMethod, Evaluation, Evaluator, choose_evaluator
 from slt.problem.parameters import Segment, Selection, select
@@ -33,7 +34,8 @@ class LocalPosterior:
         n: Number of examples to read, for data that do not tell it themselves.
         nbeta: Inverse temperature times n; default n / log n.
         localization: gamma, in 1 / (parameter unit)^2: a number (isotropic), a mapping from parameter name to a
-            number or tensor, or "auto", 1 / rms(w*)^2 of each tensor.
+            number or tensor, or "auto", 1 / rms(w*)^2 of each tensor; for a bias 1 / rms^2 of what its module
+            puts out, where that is larger.
         parameters: Which parameters move: names, globs, modules, or a mapping to Boolean masks; default every
             floating parameter that requires a gradient. The others stay at w*.
         batch_size: Rows of a minibatch for samplers that use them, and of a chunk of a full pass for those that
@@ -74,9 +76,13 @@ class LocalPosterior:
         self.localization = float(cast("float", localization)) if is_number(localization) else localization
         if isinstance(parameters, Iterator):
             parameters = list(parameters)
-        # Checked before any pass over the data.
-        self.precisions, self._notes = precisions(self.localization, select(model, parameters))
-        self.problem = Problem(model, data, loss, n=n, parameters=parameters, batch_size=batch_size)
+        segments = select(model, parameters)
+        # Checked before any pass over the data, which only "auto" has to wait for.
+        self.precisions, self._notes = precisions(self.localization, segments)
+        sizes = Sizes(model, segments) if isinstance(self.localization, str) else None
+        self.problem = Problem(model, data, loss, n=n, parameters=parameters, batch_size=batch_size, watch=sizes)
+        if sizes is not None:
+            self.precisions, self._notes = precisions(self.localization, segments, sizes)
         self.nbeta = self.problem.default_nbeta() if nbeta is None else float(nbeta)
         self.batch_size = None if batch_size is None else int(batch_size)
 

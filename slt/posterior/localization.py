@@ -1,6 +1,5 @@
 """The localizer: how strongly each parameter tensor is held near w*."""
 
-import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, Literal
@@ -10,6 +9,8 @@ import torch
 from torch import Tensor
 
 from slt.errors import ParametersError, SettingsError
+from slt.posterior.sizes import Sizes
+from slt.posterior.units import units
 from slt.problem.parameters import Segment
 
 Localization = float | Literal["auto"] | Mapping[str, float | Tensor]
@@ -20,15 +21,18 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def precisions(localization: Any, segments: Sequence[Segment]) -> tuple[list[Tensor], list[str]]:
+def precisions(
+    localization: Any, segments: Sequence[Segment], sizes: Sizes | None = None
+) -> tuple[list[Tensor], list[str]]:
     """Return the precision gamma of every moving tensor, and notes for the reader.
 
     A precision is a 0-dim tensor, or one number for each moving entry. Its unit is 1 / (parameter unit)^2.
 
     Args:
         localization: A number gamma >= 0 (the isotropic localizer of the literature), a mapping from parameter
-            names to numbers or tensors of the parameter's shape, or "auto": 1 / rms(w*)^2 of each tensor.
+            names to numbers or tensors of the parameter's shape, or "auto": 1 / unit^2, see `units`.
         segments: The moving tensors.
+        sizes: What modules put out on the data; None before any pass over them, where "auto" makes do with w*.
 
     Returns:
         One precision tensor for each segment, and the notes.
@@ -40,7 +44,8 @@ def precisions(localization: Any, segments: Sequence[Segment]) -> tuple[list[Ten
     if isinstance(localization, str):
         if localization != "auto":
             raise SettingsError(f'localization must be a number, a mapping or "auto", got {localization!r}.')
-        return _automatic(segments)
+        found, notes = units(segments, sizes)
+        return [_one(1 / unit**2, s, "localization") for unit, s in zip(found, segments, strict=True)], notes
     if not is_number(localization) and not isinstance(localization, Mapping):
         raise SettingsError(f'localization must be a number, a mapping or "auto", got {localization!r}.')
     if isinstance(localization, Mapping):
@@ -88,31 +93,3 @@ def _one(value: Any, segment: Segment, what: str) -> Tensor:
     if not bool(((numbers >= 0) & torch.isfinite(numbers)).all()):
         raise SettingsError(f"{what} must be >= 0 and finite, got {value} for {segment.name!r}.")
     return numbers
-
-
-def _automatic(segments: Sequence[Segment]) -> tuple[list[Tensor], list[str]]:
-    """Let each weight move by the root mean square of its tensor: gamma = 1 / rms(w*)^2.
-
-    Rescaling a layer rescales its unit with it, so the LLC of a rescaled network does not change. A tensor that
-    is wholly zero has no scale of its own: it takes its layer's, and a layer wholly zero takes 1.
-
-    Returns:
-        One precision for each segment, and the notes.
-    """
-    sizes = [float(s.parameter.detach().double().square().mean().sqrt()) for s in segments]
-    layers: dict[str, list[int]] = {}
-    for i, segment in enumerate(segments):
-        layers.setdefault(segment.name.rpartition(".")[0], []).append(i)
-    found, notes = [], []
-    for i, segment in enumerate(segments):
-        unit = sizes[i]
-        if unit == 0:
-            layer = segment.name.rpartition(".")[0]
-            mates = layers[layer]
-            count = sum(segments[j].parameter.numel() for j in mates if sizes[j] > 0)
-            square = sum(segments[j].parameter.numel() * sizes[j] ** 2 for j in mates)
-            unit = math.sqrt(square / count) if count else 1.0
-            taken = "its layer's unit" if count else "the unit 1"
-            notes.append(f"{segment.name} is zero at w*: its automatic localizer takes {taken}, {unit:.3g}")
-        found.append(_one(1 / unit**2, segment, "localization"))
-    return found, notes

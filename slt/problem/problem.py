@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import reduce
 from typing import Any
 
@@ -50,6 +50,7 @@ class Problem:
         n: Examples to read from data that cannot tell their number.
         parameters: See `slt.problem.parameters.select`.
         batch_size: Rows of a minibatch and of a chunk of a full pass; None lets memory decide the chunk.
+        watch: Entered while the baseline is measured, the one pass that meets each row once.
 
     Attributes:
         segments: The moving parameters.
@@ -74,6 +75,7 @@ class Problem:
         n: int | None = None,
         parameters: Selection = None,
         batch_size: int | None = None,
+        watch: AbstractContextManager[Any] | None = None,
     ) -> None:
         """Read everything once, and run the checks that cost next to nothing."""
         self.model = model
@@ -95,7 +97,8 @@ class Problem:
             self._whole: Batch | None = None
             check = self._check_targets()
             self.per_example = self._check_shape()
-            self.baseline, self.loss_center = self._measure_baseline(check)
+            with watch or nullcontext():
+                self.baseline, self.loss_center = self._measure_baseline(check)
             self._check_fixed()
             self._check_blind()
 

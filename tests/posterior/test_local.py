@@ -343,7 +343,7 @@ def test_a_fall_back_is_noted_by_the_posterior_that_falls_back():
             y = self.inner(x)
             return y if bool(y.detach().isfinite().all()) else x[:, :3]
 
-    posterior = LocalPosterior(Branching(), (X, Y), per_example)
+    posterior = LocalPosterior(Branching(), (X, Y), per_example, localization=1.0)
     assert posterior.notes == []
     trace = sample(posterior, HMC(step_size=0.01), chains=2, draws=2, warmup=0, progress=False)
     assert trace.settings["chain_method"] == "in_place"

@@ -33,7 +33,7 @@ def zeroed(*names: str) -> nn.Module:
 # --- "auto" --------------------------------------------------------------------------------------------------
 
 
-def test_auto_is_one_over_the_mean_square_of_each_tensor():
+def test_auto_is_one_over_the_mean_square_of_each_tensor_where_the_data_are_not_known():
     model = mlp(4, 5, 3)
     gammas, notes = found(model)
     for gamma, p in zip(gammas, model.parameters(), strict=True):
@@ -72,12 +72,16 @@ def test_a_layer_wholly_zero_takes_the_unit_1_with_a_note():
     gammas, notes = found(zeroed("0.weight", "0.bias"))
     assert [float(g) for g in gammas[:2]] == [1.0, 1.0]
     assert [note.partition(" is zero")[0] for note in notes] == ["0.weight", "0.bias"]
-    assert all("takes the unit 1, 1" in note for note in notes)
+    assert all("takes the unit 1, a guess" in note for note in notes)
 
 
-def test_the_notes_reach_the_posterior():
-    posterior = LocalPosterior(zeroed("0.bias"), (X, Y), per_example)
-    assert [note.startswith("0.bias is zero") for note in posterior.notes] == [True]
+def test_a_tensor_too_small_for_a_precision_counts_as_zero():
+    model = mlp(4, 5, 3)
+    with torch.no_grad():
+        model[0].bias.fill_(1e-20)
+    gammas, notes = found(model)
+    assert float(gammas[1]) == pytest.approx(float(gammas[0]), rel=1e-12)
+    assert notes[0].startswith("0.bias has size 1e-20 at w*: its automatic localizer takes its layer's unit, ")
 
 
 # --- invariance ----------------------------------------------------------------------------------------------

@@ -186,7 +186,7 @@ def test_warmup_is_not_recorded_and_is_the_same_walk():
 
 
 def test_a_mean_loss_on_minibatches_is_noted_and_on_full_data_is_not():
-    posterior = posterior_of(mean_only)
+    posterior = posterior_of(mean_only, localization=1.0)
     assert any("one more forward pass a step" in note for note in run(posterior).settings["notes"])
     assert run(posterior, HMC(step_size=0.01, leapfrogs=2)).settings["notes"] == []
 

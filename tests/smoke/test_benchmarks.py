@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-QUICK = ["preconditioners", "step_bias", "warm_start"]
+QUICK = ["invariance", "localization", "preconditioners", "step_bias", "warm_start"]
 
 
 @pytest.mark.smoke
