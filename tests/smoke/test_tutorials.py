@@ -22,6 +22,7 @@ def test_no_tutorial_is_missing() -> None:
         "04-finite-n.ipynb",
         "05-deep-linear-networks.ipynb",
         "06-where-does-the-degeneracy-come-from.ipynb",
+        "08-choosing-nothing.ipynb",
     ]
 
 
