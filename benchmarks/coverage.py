@@ -2,10 +2,10 @@
 
     python benchmarks/coverage.py [--repeats N] [--only TEXT]
 
-Defaults alone, a seed a repetition. Beside the share of the intervals that hold the value stand the share called bad, the
-half-width as a share of the value, and over 1.96 standard deviations of the estimates over repetitions: an interval that
-is too wide covers too. What must hold at 200 repetitions: coverage of 90 to 99 %, half-widths of at most 5 %, and of at
-most 1.3 times what the spread asks for. It exits with 1 if a target fails.
+Defaults alone, a seed a repetition. Beside the share of the intervals that hold the value stand the share called bad,
+the half-width as a share of the value, and over 1.96 standard deviations of the estimates over repetitions: an interval
+that is too wide covers too. What must hold at 200 repetitions: coverage of 90 to 99 %, half-widths of at most 5 %, and
+of at most 1.3 times what the spread asks for. It exits with 1 if a target fails.
 """
 
 import argparse

@@ -23,6 +23,7 @@ def test_no_tutorial_is_missing() -> None:
         "05-deep-linear-networks.ipynb",
         "06-where-does-the-degeneracy-come-from.ipynb",
         "07-sharpness-is-not-complexity.ipynb",
+        "08-choosing-nothing.ipynb",
     ]
 
 
