@@ -4,8 +4,8 @@
 
 The network is 10-20-10 with ReLU, its weights N(0, 2 / inputs) and its biases N(0, 1/4); the 1,000 inputs are N(0, 1),
 and the targets are its own outputs, so that it stands at an exact minimum. `slt.estimate_llc` runs with a budget of
-100,000 gradients, which decides nothing by the clock, and another seed in each row. Rescaled by a: W1 and b1 times a, W2
-over a.
+100,000 gradients, which decides nothing by the clock, and another seed in each row. Rescaled by a: W1 and b1 times
+a, W2 over a.
 
 What must hold under the automatic localizer: half-widths of at most 3 %, no verdict against a row, and no row more than
 4 joint standard errors off the first. It exits with 1 if one is. The isotropic rows are there to be compared.
