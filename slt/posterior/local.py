@@ -34,8 +34,8 @@ class LocalPosterior:
         n: Number of examples to read, for data that do not tell it themselves.
         nbeta: Inverse temperature times n; default n / log n.
         localization: gamma, in 1 / (parameter unit)^2: a number (isotropic), a mapping from parameter name to a
-            number or tensor, or "auto", 1 / rms(w*)^2 of each tensor; for a bias 1 / rms^2 of what its module
-            puts out, where that is larger.
+            number or tensor, or "auto", 1 / rms(w*)^2 of each tensor; a bias may move what its module puts
+            out as far as a weight of its layer does.
         parameters: Which parameters move: names, globs, modules, or a mapping to Boolean masks; default every
             floating parameter that requires a gradient. The others stay at w*.
         batch_size: Rows of a minibatch for samplers that use them, and of a chunk of a full pass for those that

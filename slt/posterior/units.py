@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from slt.posterior.sizes import Sizes, enclosing
 from slt.problem.parameters import Segment
 
 _LEAST = 1e-15  # a size below counts as zero: its precision would leave what float32 bears
 _LISTED = 6  # biases that a note lists by name
-_OF_OUTPUT = "the size of its module's output"
+_OF_OUTPUT = "what a weight of its layer does"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
@@ -25,10 +25,10 @@ class _Unit(NamedTuple):
 def units(segments: Sequence[Segment], sizes: Sizes | None) -> tuple[list[float], list[str]]:
     """Give every tensor the unit by which the automatic localizer lets it move.
 
-    The unit is the root mean square of the tensor at w*. A bias is added to what its module puts out, and its own size
-    says little of how far it may move: its unit is the larger of its own size and the output's. A tensor that is
-    zero has no size at all: its unit is what would move its module's output by the output's own size, for the
-    weights of a linear or convolutional layer output / (sqrt(inputs of a unit) input), for those of a norm the output.
+    The unit is the root mean square of the tensor at w*. A tensor that is zero has none: its unit is what would move
+    its module's output by the output's own size at random signs, output / (sqrt(k) input), where k is the number of
+    inputs of a unit; 1 for a norm, whose input has size 1. A bias is a weight whose input is 1, and its own size says
+    little of how far it may move: its unit is output / sqrt(k) wherever that is larger.
     Where the module puts out zeros too the output of the smallest module around it counts that does not, and 1 where
     all do. What the data do not tell takes the unit of its layer, or 1.
 
@@ -43,8 +43,8 @@ def units(segments: Sequence[Segment], sizes: Sizes | None) -> tuple[list[float]
     found, notes, biases = [], [], []
     for segment in segments:
         unit, size = own[segment.name], own[segment.name].size
-        if _is_bias(segment) and (output := _output(segment, sizes)) is not None and output.size > size:
-            unit = output
+        if _is_bias(segment) and (fair := _of_bias(segment, sizes)) is not None and fair.size > size:
+            unit = fair
         elif size < _LEAST:
             unit = _of_weight(segment, sizes) or _of_layer(segment, segments, own)
         found.append(unit.size)
@@ -56,7 +56,7 @@ def units(segments: Sequence[Segment], sizes: Sizes | None) -> tuple[list[float]
     if biases:
         more = f" and {len(biases) - _LISTED} more" if len(biases) > _LISTED else ""
         listed = ", ".join(biases[:_LISTED])
-        notes.append(f"the automatic localizer lets biases move by the size of their module's output: {listed}{more}")
+        notes.append(f"the automatic localizer lets biases move by what a weight of their layer does: {listed}{more}")
     return found, notes
 
 
@@ -68,8 +68,8 @@ def _is_bias(segment: Segment) -> bool:
     return segment.name.rpartition(".")[2] in ("bias", "in_proj_bias") and segment.parameter.ndim == 1
 
 
-def _output(segment: Segment, sizes: Sizes | None) -> _Unit | None:
-    """Size of what a bias is added to, itself included; None where that was not seen."""
+def _of_bias(segment: Segment, sizes: Sizes | None) -> _Unit | None:
+    """What one weight of its layer moves the output by; None where that was not seen."""
     if sizes is None:
         return None
     owner = _owner(segment)
@@ -78,14 +78,17 @@ def _output(segment: Segment, sizes: Sizes | None) -> _Unit | None:
         given, weight = sizes.input(owner), module.in_proj_weight
         if given is None or weight is None:
             return None
-        return _Unit(given * float(weight.detach().double().square().sum()) ** 0.5 / len(weight) ** 0.5, _OF_OUTPUT)
+        return _Unit(given * float(weight.detach().double().square().mean()) ** 0.5, _OF_OUTPUT)
+    weight = getattr(module, "weight", None)
+    inputs = max(1.0, weight.numel() / segment.parameter.numel()) if isinstance(weight, Tensor) else 1.0
     if around and isinstance(sizes.modules[around[0]], nn.MultiheadAttention):  # which adds the outer bias by itself
         owner = around[0]
     size = sizes.output(owner)
     if size is None or size >= _LEAST:
-        return None if size is None else _Unit(size, _OF_OUTPUT)
+        return None if size is None else _Unit(size / inputs**0.5, _OF_OUTPUT)
     size, where = _output_around(owner, sizes)
-    return _Unit(size, f"{size:.3g}, {where}")
+    unit = size / inputs**0.5
+    return _Unit(unit, f"{unit:.3g}, what one of {inputs:g} weights moves by {size:.3g}, {where}")
 
 
 def _output_around(owner: str, sizes: Sizes) -> tuple[float, str]:

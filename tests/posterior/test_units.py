@@ -64,11 +64,11 @@ def convolutions() -> nn.Sequential:
 
 @pytest.mark.parametrize("bias", [0.0, 1e-20, 1e-2, 0.1])
 @pytest.mark.parametrize("batch_size", [None, 7])
-def test_a_bias_may_move_by_the_size_of_its_modules_output_over_all_the_data(bias: float, batch_size: int | None):
+def test_a_bias_may_move_its_modules_output_as_far_as_a_weight_does(bias: float, batch_size: int | None):
     model = relu_mlp(bias)
     posterior = posterior_of(model, batch_size=batch_size)
-    assert unit_of(posterior, "0.bias") == pytest.approx(rms(model[0](X)), rel=1e-12)
-    assert unit_of(posterior, "2.bias") == pytest.approx(rms(model(X)), rel=1e-12)
+    assert unit_of(posterior, "0.bias") == pytest.approx(rms(model[0](X)) / 2, rel=1e-12)
+    assert unit_of(posterior, "2.bias") == pytest.approx(rms(model(X)) / math.sqrt(6), rel=1e-12)
     assert unit_of(posterior, "0.weight") == pytest.approx(rms(model[0].weight), rel=1e-12)
     assert unit_of(posterior, "2.weight") == pytest.approx(rms(model[2].weight), rel=1e-12)
 
@@ -77,7 +77,8 @@ def test_what_biases_may_move_by_is_told_in_one_note():
     model = relu_mlp(1e-2)
     (note,) = posterior_of(model).notes
     for name, layer, output in (("0.bias", model[0], model[0](X)), ("2.bias", model[2], model(X))):
-        assert f"{name} by {rms(output):.3g} (its own size is {rms(layer.bias):.3g})" in note
+        unit = rms(output) / math.sqrt(layer.in_features)
+        assert f"{name} by {unit:.3g} (its own size is {rms(layer.bias):.3g})" in note
 
 
 def test_a_bias_larger_than_what_its_module_puts_out_keeps_its_own_size():
@@ -91,8 +92,8 @@ def test_a_bias_larger_than_what_its_module_puts_out_keeps_its_own_size():
 
 
 def test_a_convolution_averages_over_places():
-    model, x = convolutions(), drawn(N, 1, 6, 6, seed=4)
-    assert unit_of(posterior_of(model, x), "0.bias") == pytest.approx(rms(model[0](x)), rel=1e-12)
+    model, x = put(convolutions(), {"0.bias": 0.0}), drawn(N, 1, 6, 6, seed=4)
+    assert unit_of(posterior_of(model, x), "0.bias") == pytest.approx(rms(model[0](x)) / 3, rel=1e-12)
 
 
 def test_a_module_that_the_loss_calls_by_itself_counts():
@@ -103,7 +104,7 @@ def test_a_module_that_the_loss_calls_by_itself_counts():
         return (model[2](hidden) - batch[1]).square().sum(1)
 
     posterior = LocalPosterior(model, target(model, X), loss)
-    assert unit_of(posterior, "2.bias") == pytest.approx(rms(model(X)), rel=1e-12)
+    assert unit_of(posterior, "2.bias") == pytest.approx(rms(model(X)) / math.sqrt(6), rel=1e-12)
 
 
 def test_a_module_that_is_never_called_leaves_the_guess_with_a_note():
@@ -125,10 +126,12 @@ def test_attention_tells_the_sizes_of_both_of_its_projections():
     model = seeded(lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.0)).eval()
     x = drawn(N, 5, 8, seed=6)
     posterior, attention = posterior_of(model, x), model.self_attn
-    assert unit_of(posterior, "self_attn.out_proj.bias") == pytest.approx(rms(attention(x, x, x)[0]), rel=1e-9)
+    assert unit_of(posterior, "self_attn.out_proj.bias") == pytest.approx(
+        rms(attention(x, x, x)[0]) / math.sqrt(8), rel=1e-9
+    )
     inner = unit_of(posterior, "self_attn.in_proj_bias")
-    assert inner == pytest.approx(rms(x) * math.sqrt(8) * rms(attention.in_proj_weight), rel=1e-9)
-    assert inner == pytest.approx(rms(functional.linear(x, attention.in_proj_weight)), rel=0.2)
+    assert inner == pytest.approx(rms(x) * rms(attention.in_proj_weight), rel=1e-9)
+    assert inner == pytest.approx(rms(functional.linear(x, attention.in_proj_weight)) / math.sqrt(8), rel=0.2)
     assert not any("guess" in note for note in posterior.notes)
 
 
@@ -149,11 +152,12 @@ def test_where_all_is_zero_a_weight_may_move_the_models_output_by_1():
     posterior = posterior_of(model)
     hidden = rms(model[0](X).relu())
     assert unit_of(posterior, "2.weight") == pytest.approx(1 / (math.sqrt(6) * hidden), rel=1e-12)
-    assert unit_of(posterior, "2.bias") == 1.0
+    assert unit_of(posterior, "2.bias") == pytest.approx(1 / math.sqrt(6), rel=1e-12)
     assert [note for note in posterior.notes if note.startswith("2.")] == [
         f"2.weight is zero at w*: its automatic localizer takes {1 / (math.sqrt(6) * hidden):.3g}, which moves what it "
         "puts out by 1, as the model's output is zero",
-        "2.bias is zero at w*: its automatic localizer takes 1, as the model's output is zero",
+        f"2.bias is zero at w*: its automatic localizer takes {1 / math.sqrt(6):.3g}, what one of 6 weights moves "
+        "by 1, as the model's output is zero",
     ]
 
 
