@@ -143,22 +143,26 @@ class _Stop:
     def __init__(self, target: float, deadline: float | None) -> None:
         """Keep the target, and the end of a budget in seconds; None is a budget of gradients, which ends the run."""
         self._target, self._deadline = target, deadline
-        self._last: Trace | None = None
+        self._last: tuple[Trace, Estimate | None] | None = None
 
     def __call__(self, trace: Trace) -> bool:
-        self._last = trace
+        self._last = trace, None
         if not trace.alive.any():
             return True
         over = self._deadline is not None and time.monotonic() >= self._deadline
-        return over or (trace.draws >= LEAST_DRAWS and self._narrow(llc(trace)))
+        if over or trace.draws < LEAST_DRAWS:
+            return over
+        estimate = llc(trace)
+        self._last = trace, estimate
+        return self._narrow(estimate)
 
     @property
     def reason(self) -> str:
         """Why the run ended where it did."""
-        trace = self._last
-        if trace is None or not trace.alive.any():
+        if self._last is None or not self._last[0].alive.any():
             return "no chain was left alive"
-        estimate = llc(trace)
+        trace, estimate = self._last
+        estimate = estimate or llc(trace)
         error, problems = _relative_error(estimate), estimate.verdict.problems
         narrow, few = self._narrow(estimate), trace.draws < LEAST_DRAWS
         ended = "the target error was reached"

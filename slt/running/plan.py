@@ -99,7 +99,7 @@ def make_plan(
     if isinstance(budget, Gradients):
         way, pass_seconds = Way("auto", chains or _CHAINS[0], None), math.nan
     else:
-        way, pass_seconds = fastest(posterior, chains)
+        way, pass_seconds = fastest(posterior, chains, budget)
     chains = way.chains
     # Passes over the data, of all chains together, that the budget affords.
     passes = budget.n / chains if isinstance(budget, Gradients) else budget / pass_seconds
@@ -198,7 +198,7 @@ class Way(NamedTuple):
     threads: int | None
 
 
-def fastest(posterior: LocalPosterior, chains: int | None) -> tuple[Way, float]:
+def fastest(posterior: LocalPosterior, chains: int | None, budget: float = math.inf) -> tuple[Way, float]:
     """Time one gradient on all the data each way, and choose the fastest way.
 
     Convolutions, for one, often run slower for all chains at once than one after another, and small models slower on
@@ -208,6 +208,7 @@ def fastest(posterior: LocalPosterior, chains: int | None) -> tuple[Way, float]:
     Args:
         posterior: What is sampled.
         chains: Their number, or None.
+        budget: Seconds, which the chains must not be too many for.
 
     Returns:
         The way, and the seconds of a pass over the data for all its chains.
@@ -223,7 +224,7 @@ def fastest(posterior: LocalPosterior, chains: int | None) -> tuple[Way, float]:
         best = min(seconds, key=lambda way: seconds[way] * (1.0 if way.threads == 1 else _THREADS_WORTH))
         if chains is None and best.chain_method == "vectorized":
             torch.set_num_threads(best.threads or given)
-            best = _more_chains(posterior, best, seconds)
+            best = _more_chains(posterior, best, seconds, budget)
     return best._replace(threads=None if best.threads == given else best.threads), seconds[best]
 
 
@@ -232,13 +233,16 @@ def _typical_steps(chains: int, dimension: int) -> float:
     return _WARMUP_STEPS[True] + max(LEAST_DRAWS, draws)
 
 
-def _more_chains(posterior: LocalPosterior, way: Way, seconds: dict[Way, float]) -> Way:
-    """Time larger numbers of chains, until they cost clearly more than the best; return that."""
+def _more_chains(posterior: LocalPosterior, way: Way, seconds: dict[Way, float], budget: float) -> Way:
+    """Time larger numbers of chains, until they cost clearly more than the best or too much; return the best."""
     costs: dict[Way, float] = {}
+    most = budget / (_HMC_STEPS * HMC().leapfrogs)  # seconds of a pass
     for count in _CHAINS:
         way = way._replace(chains=count)
         if way not in seconds:
             _time(posterior, way, seconds)
+        if costs and seconds[way] > most:
+            break
         costs[way] = seconds[way] * _typical_steps(count, posterior.dimension)
         if costs[way] > _CLEARLY * min(costs.values()):
             break

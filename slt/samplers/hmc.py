@@ -76,8 +76,8 @@ class HMC:
     Args:
         step_size: epsilon in units of sqrt(M w^2); AUTO finds it in warmup by dual averaging.
         leapfrogs: Mean number of leapfrog steps, one gradient on all the data each. Where the step is AUTO it is the
-            most there are: no more than the dimension and two are taken, and fewer where fewer of the longest step make
-            a quarter turn of the localizer's own oscillation, beyond which a trajectory comes back.
+            most there are: no more than the dimension and three are taken, and fewer where fewer of the longest step
+            make a quarter turn of the localizer's own oscillation, beyond which a trajectory comes back.
         target_acceptance: Mean acceptance that AUTO aims at.
         jitter: Power of the uniform number by which a trajectory's step is shortened, >= 0; 0 leaves it.
         mass: "localizer", M^{-1} = the localizer's unit squared; "diagonal", variances seen in warmup; "low_rank", the
@@ -128,7 +128,7 @@ class HMC:
         else:
             step_size = torch.full_like(nbeta, self.step_size)
         # A few parameters have few scales: what is more than a turn along the one goes nowhere along another.
-        most = self.leapfrogs if search is None else min(self.leapfrogs, posterior.dimension + 2)
+        most = self.leapfrogs if search is None else min(self.leapfrogs, posterior.dimension + 3)
         tuning = Tuning(step_size, torch.full_like(nbeta, most), diagonal)
         if self.mass == "low_rank":
             tuning = LowRankTuning(*tuning, {name: leaf[:0] for name, leaf in w.items()})

@@ -59,6 +59,14 @@ def test_chains_that_cost_as_much_as_the_first_are_not(monkeypatch: pytest.Monke
     assert fastest(posterior(), None)[0].chains == 8
 
 
+def test_chains_are_no_more_than_the_budget_has_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else full-data HMC would not be worth starting."""
+    timed(monkeypatch, lambda way: (1e-2 if way.chains <= 32 else 2e-2) * (1 + (way.chain_method == "in_place")))
+    assert fastest(posterior(), None, 1600 * 1.5e-2)[0].chains == 32
+    assert fastest(posterior(), None, 1600 * 1e-3)[0].chains == 8
+    assert fastest(posterior(), None)[0].chains > 32
+
+
 def test_in_place_there_are_eight(monkeypatch: pytest.MonkeyPatch) -> None:
     timed(monkeypatch, lambda way: 1e-3 if way.chain_method == "in_place" else 1e-2)
     assert fastest(posterior(), None)[0] == Way("in_place", 8, None)
