@@ -33,6 +33,24 @@ def test_a_benchmark_runs_to_its_end(name: str, tmp_path: Path) -> None:
     assert picture.exists() == bool(options)
 
 
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ("name", "options", "row"),
+    [
+        ("accuracy", ["--only", "quadratic(2)"], "quadratic(2) | 2 | "),
+        ("coverage", ["--only", "quadratic(1)", "--repeats", "2"], "| `quadratic(1)` | 0.4966 | "),
+        ("nested_powers", ["--only", "r = 2, 1 copy"], "r = 2, 1 copy | (3/4, 1) | "),
+    ],
+)
+def test_a_table_of_estimates_holds_its_row(name: str, options: list[str], row: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *options], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode in (0, 1), done.stderr  # two repetitions cannot cover as often as is asked
+    assert done.stdout.startswith(str(date.today()))
+    assert row in done.stdout
+
+
 @pytest.mark.parametrize("name", QUICK)
 def test_a_benchmark_says_how_it_is_called(name: str) -> None:
     doc = (ROOT / "benchmarks" / f"{name}.py").read_text().split('"""')[1]
