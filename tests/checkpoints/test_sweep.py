@@ -122,7 +122,7 @@ def test_under_a_budget_of_seconds_all_checkpoints_have_the_sampler_of_the_first
 ) -> None:
     seconds = iter([1e-5, 1e-5, 1.0, 1.0])  # of a pass: the second checkpoint meets a slow machine
 
-    def slower(posterior: slt.LocalPosterior, chains: int | None) -> tuple[Way, float]:
+    def slower(posterior: slt.LocalPosterior, chains: int | None, budget: float) -> tuple[Way, float]:
         return Way("auto", chains or 8, None), next(seconds)
 
     monkeypatch.setattr("slt.running.plan.fastest", slower)
@@ -137,7 +137,7 @@ def test_under_a_budget_of_seconds_all_checkpoints_have_the_chains_of_the_first(
 ) -> None:
     counts = iter([16, 8])  # the second checkpoint meets another machine
 
-    def other(posterior: slt.LocalPosterior, chains: int | None) -> tuple[Way, float]:
+    def other(posterior: slt.LocalPosterior, chains: int | None, budget: float) -> tuple[Way, float]:
         return Way("auto", chains or next(counts), None), 1e-4
 
     monkeypatch.setattr("slt.running.plan.fastest", other)
