@@ -50,8 +50,8 @@ MEANINGS = {
     ),
     Problem.NOT_EQUILIBRATED: Meaning(
         "when the mean of (w - w*) . grad U is off the number of parameters by more than {VIRIAL_ERRORS:g} standard "
-        "errors and more than {VIRIAL_SHARE:.0%} of that number, and where half the gap is more than "
-        "{VIRIAL_SHARE:.0%} of the estimate.",
+        "errors, and where half the gap is more than {VIRIAL_NOTE:.0%} of the estimate: a note above {VIRIAL_NOTE:.0%} "
+        "of that number, a problem above {VIRIAL_PROBLEM:.0%}.",
         "Under the posterior that mean is the number of parameters exactly. All chains start at w*, where it is zero, "
         "and slow directions hold it low while the loss already looks level: the estimate may still be off by up to "
         "half the gap.",

@@ -16,8 +16,7 @@ from slt.estimators.judges import judge_equilibrium
         (40.0, 0.5, 40.0, 9.0, False),
         (31.0, 0.8, 40.0, 9.0, True),  # certain, 22 % of the law, half of it 50 % of the value
         (31.0, 4.0, 40.0, 9.0, False),  # not certain
-        (1.87, 0.02, 2.0, 0.81, True),  # 6.5 % of the law, and half of it 8 % of the value
-        (1.87, 0.02, 2.0, 1.5, False),  # half of it 4 % of the value
+        (47.0, 0.6, 50.0, 11.3, False),  # 6 % of the law: a note
         (1190.0, 2.0, 1210.0, 22.0, False),  # certain, but under 5 % of the law
         (49.0, 0.8, 40.0, 9.0, True),
         (math.nan, math.nan, 40.0, 9.0, False),

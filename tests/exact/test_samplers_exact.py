@@ -13,10 +13,10 @@ pytestmark = pytest.mark.exact
 
 @pytest.mark.parametrize("nbeta", [1000 / math.log(1000), 1e4])
 def test_hmc_on_a_normal_crossing(nbeta: float) -> None:
-    """(xy)^2 under a Gaussian at 0: the Bessel form at this nbeta, not the limit 1/2; 64 chains x 3,000 draws."""
+    """(xy)^2 under a Gaussian at 0: the Bessel form at this nbeta, not the limit 1/2; 64 chains x 4,800 draws."""
     toy = slt.toys.normal_crossing([2, 2], n=1000)
     posterior = slt.LocalPosterior(toy.model, toy.data, toy.loss, nbeta=nbeta, localization=1.0)
-    estimate = slt.llc(slt.sample(posterior, slt.HMC(), chains=64, draws=3000, warmup=500, seed=1, progress=False))
+    estimate = slt.llc(slt.sample(posterior, slt.HMC(), chains=64, draws=4800, warmup=500, seed=1, progress=False))
     exact = crossing_energy(nbeta, 1.0)
     assert estimate.verdict.ok, estimate.verdict
     assert estimate.mcse < 0.01 * exact
