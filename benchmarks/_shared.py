@@ -2,6 +2,7 @@
 
 import argparse
 import platform
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+import slt
 from slt.posterior import LocalPosterior
 from slt.running.counted import Counted
 from slt.running.observed import Observed
@@ -63,6 +65,31 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a minute's smoke: too short to say anything")
     return parser
+
+
+def chosen_defaults(doc: str | None) -> argparse.ArgumentParser:
+    """Begin the options of a script that runs `slt.estimate_llc` with its defaults on a list of targets."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="targets whose name holds this text")
+    return parser
+
+
+def dated_defaults() -> str:
+    """Say the same where `slt.estimate_llc` chooses the number of threads itself, and leave it the choice."""
+    threads = torch.get_num_threads()
+    line = f"{dated(False)}; estimate_llc chooses from {threads}"
+    torch.set_num_threads(threads)
+    return line
+
+
+def problems(estimate: slt.Estimate) -> str:
+    """Name what the verdict holds against an estimate."""
+    return ", ".join(finding.kind.words for finding in estimate.verdict.problems) or "good"
+
+
+def written(cells: Sequence[object], markdown: bool, plain: str = " | ") -> str:
+    """Write a line of a table: for a page, or with something plain between its cells."""
+    return f"| {' | '.join(map(str, cells))} |" if markdown else plain.join(map(str, cells))
 
 
 def dated(quick: bool) -> str:

@@ -7,12 +7,10 @@ What must hold: a median error of at most 1 %, a largest one of at most 5 %, at 
 95 % intervals, and none beyond 4 standard errors that the verdict calls good. Times are by the clock, without imports.
 """
 
-import argparse
 import time
 
 import numpy as np
-import torch
-from _shared import dated
+from _shared import chosen_defaults, dated_defaults, problems, written
 
 import slt
 from slt.diagnostics import Comparison, bench, compare
@@ -31,9 +29,8 @@ def inside(row: Compared) -> bool:
     return row.known.value is not None and low <= row.known.value <= high
 
 
-def line(row: Compared, seconds: float, separator: str) -> str:
+def line(row: Compared, seconds: float, markdown: bool) -> str:
     estimate, settings = row.estimate, row.estimate.settings
-    kinds = ", ".join(str(finding.kind).replace("_", " ") for finding in estimate.verdict.problems)
     cells = (
         row.name,
         estimate.trace.dimension,
@@ -44,9 +41,9 @@ def line(row: Compared, seconds: float, separator: str) -> str:
         f"{row.relative_error:+.1%}",
         f"{settings['chains']} x {estimate.trace.draws}",
         f"{seconds:.1f}" + (" (slow)" if seconds > limit(estimate.trace.dimension) else ""),
-        kinds or "good",
+        problems(estimate),
     )
-    return separator.join(map(str, cells))
+    return written(cells, markdown)
 
 
 def summary(found: Comparison, seconds: list[float]) -> str:
@@ -65,14 +62,11 @@ def summary(found: Comparison, seconds: list[float]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = chosen_defaults(__doc__)
     parser.add_argument("--markdown", action="store_true", help="print the table for a page")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="toys whose name holds this text")
     chosen = parser.parse_args()
-    threads = torch.get_num_threads()
-    print(f"{dated(False)}; estimate_llc chooses from {threads}, seed {chosen.seed}", flush=True)
-    torch.set_num_threads(threads)
+    print(f"{dated_defaults()}, seed {chosen.seed}", flush=True)
     if chosen.markdown:
         print("| target | d | estimate | should be | | z | error | chains x draws | seconds | verdict |")
         print("|---|---|---|---|---|---|---|---|---|---|")
@@ -85,8 +79,7 @@ def main() -> None:
         estimate = slt.estimate_llc(*defaults(toy), progress=False, seed=1000 * chosen.seed + number)
         seconds.append(time.perf_counter() - start)
         rows += compare([estimate], [toy]).rows
-        written = line(rows[-1], seconds[-1], " | ")
-        print(f"| {written} |" if chosen.markdown else written, flush=True)
+        print(line(rows[-1], seconds[-1], chosen.markdown), flush=True)
     print(summary(Comparison(tuple(rows)), seconds))
 
 

@@ -8,12 +8,10 @@ that is too wide covers too. What must hold at 200 repetitions: coverage of 90 t
 of at most 1.3 times what the spread asks for. It exits with 1 if a target fails.
 """
 
-import argparse
 import time
 
 import numpy as np
-import torch
-from _shared import dated
+from _shared import chosen_defaults, dated_defaults, written
 
 import slt
 from slt import toys
@@ -67,17 +65,14 @@ def row(toy: Toy, repeats: int) -> tuple[str, bool]:
         f"{seconds:.1f}",
         "yes" if kept else "**no**",
     )
-    return f"| {' | '.join(cells)} |", kept
+    return written(cells, markdown=True), kept
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = chosen_defaults(__doc__)
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--only", default="", help="targets whose name holds this text")
     chosen = parser.parse_args()
-    threads = torch.get_num_threads()
-    print(f"{dated(False)}; estimate_llc chooses from {threads}; {chosen.repeats} repetitions\n")
-    torch.set_num_threads(threads)
+    print(f"{dated_defaults()}; {chosen.repeats} repetitions\n")
     print("| target | exact | covered | bad | half-width | over 1.96 sd | bias | seconds each | holds |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     failed = False

@@ -212,7 +212,7 @@ def main() -> None:
         found = [kinds(case, seed) for seed in range(seeds)]
         named = sum(bool(case.expected & one) for one in found)
         missed += seeds - named
-        counts = Counter(str(kind).replace("_", " ") for one in found for kind in one)
+        counts = Counter(kind.words for one in found for kind in one)
         seen = ", ".join(f"{kind} {count}" for kind, count in counts.most_common())
         print(f"{case.fault} | {case.model} | {named} | {seeds} | {seen or 'none'}", flush=True)
     print(f"missed: {missed}")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _shared import Data, arguments, dated
+from _shared import Data, arguments, dated, problems, written
 from torch import nn
 
 import slt
@@ -97,9 +97,8 @@ def half_width(estimate: slt.Estimate) -> float:
     return (high - low) / 2 / abs(estimate.value)
 
 
-def row(case: Case, estimate: slt.Estimate, first: slt.Estimate, seconds: float, separator: str) -> str:
+def row(case: Case, estimate: slt.Estimate, first: slt.Estimate, seconds: float, markdown: bool) -> str:
     """Write a line of the table."""
-    kinds = ", ".join(str(finding.kind).replace("_", " ") for finding in estimate.verdict.problems)
     off = (estimate.value - first.value) / float(np.hypot(estimate.mcse, first.mcse))
     cells = (
         case.name,
@@ -108,10 +107,10 @@ def row(case: Case, estimate: slt.Estimate, first: slt.Estimate, seconds: float,
         f"{half_width(estimate):.2%}",
         "" if estimate is first else f"{off:+.1f}",
         "?" if estimate.sensitivity is None else f"{estimate.sensitivity:+.2f}",
-        kinds or "good",
+        problems(estimate),
         f"{seconds:.0f}",
     )
-    return separator.join(map(str, cells))
+    return written(cells, markdown, "  ")
 
 
 def wrong(estimate: slt.Estimate, first: slt.Estimate) -> bool:
@@ -138,8 +137,7 @@ def main() -> None:
             *case[1:4], target_relative_error=TARGET, budget=budget, seed=seed, progress=False, **case.settings
         )
         found.append(estimate)
-        line = row(case, estimate, found[0], time.perf_counter() - start, " | " if chosen.markdown else "  ")
-        print(f"| {line} |" if chosen.markdown else line, flush=True)
+        print(row(case, estimate, found[0], time.perf_counter() - start, chosen.markdown), flush=True)
         if not case.settings.get("localization") and wrong(estimate, found[0]):
             failed.append(case.name)
     print(f"not the same within {ERRORS:g} errors and {WIDEST:.0%}, or called bad: {', '.join(failed) or 'none'}")

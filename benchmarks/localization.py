@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from _shared import Data, arguments, dated, trained_mlp
+from _shared import Data, arguments, dated, problems, trained_mlp, written
 from torch import Tensor, nn
 
 import slt
@@ -86,14 +86,13 @@ def localizations(model: nn.Module, data: Data) -> dict[str, Any]:
     return {**{f"{gamma:g}": gamma for gamma in ISOTROPIC}, **scaled}
 
 
-def row(name: str, localization: str, estimate: slt.Estimate, separator: str) -> str:
+def row(name: str, localization: str, estimate: slt.Estimate, markdown: bool) -> str:
     """Write a line of the table."""
     low, high = estimate.interval()
-    kinds = ", ".join(str(finding.kind).replace("_", " ") for finding in estimate.verdict.problems)
     sensitivity, error = estimate.sensitivity, estimate.sensitivity_mcse
     told = "?" if sensitivity is None or error is None else f"{sensitivity:+.2f} ± {error:.2f}"
-    cells = (name, localization, f"{estimate.value:.1f} ({low:.1f} to {high:.1f})", told, kinds or "good")
-    return separator.join(cells)
+    cells = (name, localization, f"{estimate.value:.1f} ({low:.1f} to {high:.1f})", told, problems(estimate))
+    return written(cells, markdown, "  ")
 
 
 def main() -> None:
@@ -121,8 +120,7 @@ def main() -> None:
                 budget=budget,
                 progress=False,
             )
-            line = row(name, label, estimate, " | " if chosen.markdown else "  ")
-            print(f"| {line} |" if chosen.markdown else line, flush=True)
+            print(row(name, label, estimate, chosen.markdown), flush=True)
         with torch.no_grad():
             loss = float(nn.functional.cross_entropy(model(data[0]), data[1]))
         size = sum(p.numel() for p in model.parameters())

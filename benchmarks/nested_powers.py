@@ -7,14 +7,12 @@ W = [[x + y, x^2], [x^2, y^2]]. The largest, of degree 84, vanishes at w* to ord
 5 % of the exact one. Times are by the clock, without imports.
 """
 
-import argparse
 import time
 from fractions import Fraction
 from functools import reduce
 
 import numpy as np
-import torch
-from _shared import dated
+from _shared import chosen_defaults, dated_defaults, problems, written
 
 import slt
 from slt.analytic.plane_curves import Polynomial
@@ -78,16 +76,13 @@ def times(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = chosen_defaults(__doc__)
     parser.add_argument("--markdown", action="store_true", help="print the table for a page")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="members whose name holds this text")
     chosen = parser.parse_args()
-    threads = torch.get_num_threads()
-    print(f"{dated(False)}; estimate_llc chooses from {threads}, seed {chosen.seed}", flush=True)
-    torch.set_num_threads(threads)
+    print(f"{dated_defaults()}, seed {chosen.seed}", flush=True)
     head = ("member", "(λ, m)", "estimate", "exact at this n", "error", "z", "chains x draws", "seconds", "verdict")
-    print(("| {} |" if chosen.markdown else "{}").format(" | ".join(head)))
+    print(written(head, chosen.markdown))
     if chosen.markdown:
         print("|" + "---|" * len(head))
     quadratic = slt.toys.quadratic(2)
@@ -107,7 +102,6 @@ def main() -> None:
         assert row.known.kind == "exact", row.known
         if not abs(row.relative_error) <= LARGEST_ERROR:
             short.append(name)
-        kinds = ", ".join(str(finding.kind).replace("_", " ") for finding in estimate.verdict.problems)
         cells = (
             name,
             f"({toy.exact.value}, {toy.exact.multiplicity})",
@@ -117,9 +111,9 @@ def main() -> None:
             f"{row.z:+.1f}",
             f"{estimate.settings['chains']} x {estimate.trace.draws}",
             f"{seconds:.1f}",
-            kinds or "good",
+            problems(estimate),
         )
-        print(("| {} |" if chosen.markdown else "{}").format(" | ".join(map(str, cells))), flush=True)
+        print(written(cells, chosen.markdown), flush=True)
     print(f"off by more than {LARGEST_ERROR:.0%}: {'; '.join(short) or 'none'}")
     raise SystemExit(bool(short))
 

@@ -201,7 +201,7 @@ def _cells(row: Compared) -> tuple[str, ...]:
         limit = f"{'<=' * (row.limit.bound == 'upper')}{row.limit.value}"
         limit += f" m{row.limit.multiplicity}" * (row.limit.multiplicity > 1)
     error = row.relative_error
-    kinds = [str(finding.kind).replace("_", " ") for finding in row.estimate.verdict.problems]
+    kinds = [finding.kind.words for finding in row.estimate.verdict.problems]
     return (
         _shorten(row.name, _NAME),
         f"{row.estimate.value:.4g}+-{row.estimate.mcse:.1g}",

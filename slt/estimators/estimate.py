@@ -103,7 +103,7 @@ class Estimate:
         axes = traces(self.trace, interval=self.interval(), axes=axes)
         low, high = self.interval()
         digits = _decimals(self.mcse)
-        kinds = ", ".join(str(finding.kind).replace("_", " ") for finding in self.verdict.problems)
+        kinds = ", ".join(finding.kind.words for finding in self.verdict.problems)
         axes.flat[0].figure.suptitle(
             f"LLC {self._pair()} (95 % interval {low:.{digits}f} to {high:.{digits}f})\n"
             + ("reliable" if self.verdict.ok else f"not reliable: {kinds}"),

@@ -279,7 +279,7 @@ def judge_forms(
         return Verdict()
     unsound = others - {Problem.NOT_A_MINIMUM, Problem.LOCALIZATION_DECIDES}
     if unsound:
-        named = ", ".join(sorted(kind.replace("_", " ") for kind in unsound))
+        named = ", ".join(sorted(kind.words for kind in unsound))
         trust = f"Trust neither here: the draws themselves have problems ({named})."
     elif Problem.NOT_A_MINIMUM in others:
         trust = "Trust the second here: the first is measured from a loss at w* that is not the lowest."

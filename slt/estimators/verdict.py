@@ -29,6 +29,11 @@ class Problem(StrEnum):
     REMARK = "remark"
 
     @property
+    def words(self) -> str:
+        """The kind as it is written in a table, such as "not converged"."""
+        return self.replace("_", " ")
+
+    @property
     def sentence(self) -> str:
         """What is the matter, without numbers."""
         return _TEXTS[self][0]
