@@ -26,9 +26,10 @@ DIVERGING_NOTE = 0.3
 DIVERGING_PROBLEM = 0.5
 # Looser than the 1.01 asked of published posteriors; passed by halves of a chain worth ten draws and more.
 RHAT = 1.05
-# Both must hold: the first keeps false alarms rare, the second lets pass what is certain but does not matter.
+# It must be there for certain, and matter: by a share of the value, or beside the run's own error, which it is not in.
 DRIFT_ERRORS = 4.0
 DRIFT_SHARE = 0.02
+DRIFT_OWN_ERRORS = 2.0
 # What is slower than the run must be there for certain, and vary by what matters to the value.
 SLOW_ERRORS = 4.0
 SLOW_SHARE = 0.02
@@ -130,9 +131,10 @@ def judge_convergence(rhat: float) -> Verdict:
     return _problem(Problem.NOT_CONVERGED, f"R-hat is {rhat:.4g}, above {RHAT}.")
 
 
-def judge_drift(drift: Drift, value: float) -> Verdict:
-    """DRIFT if late draws differ from early ones for certain, and by what matters to the value."""
-    if not (abs(drift.errors) > DRIFT_ERRORS and abs(drift.shift) > DRIFT_SHARE * abs(value)):
+def judge_drift(drift: Drift, value: float, mcse: float) -> Verdict:
+    """DRIFT if late draws differ from early ones for certain, and by what matters to the value or to its error."""
+    matters = min(DRIFT_SHARE * abs(value), DRIFT_OWN_ERRORS * mcse)
+    if not (abs(drift.errors) > DRIFT_ERRORS and abs(drift.shift) > matters):
         return Verdict()
     return _problem(
         Problem.DRIFT,

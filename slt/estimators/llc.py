@@ -289,7 +289,7 @@ def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> V
         judges.judge_movement(chains, draws.excess, beside.get("distance")),
         judges.judge_draws(estimate.ess, estimate.trace.draws, len(chains)),
         judges.judge_convergence(estimate.rhat),
-        judges.judge_drift(drift(judged), value),
+        judges.judge_drift(drift(judged), value, mcse),
         judges.judge_slow(slow(energy), estimate.trace.draws, value),
         judges.judge_center(below, rounding, value, mcse, draws.nbeta),
         judges.judge_localization_zero(bool(settings["localization_zero"])),

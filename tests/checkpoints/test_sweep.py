@@ -22,6 +22,7 @@ from slt.errors import (
     SettingsError,
 )
 from slt.running.plan import Way
+from tests.models import called_each_time
 
 FAST = {"target_relative_error": 0.3, "budget": slt.Gradients(1_000), "chains": 2, "progress": False}
 
@@ -159,6 +160,7 @@ def test_interruption_of_sampling_is_not_a_failure_either(folder: Path) -> None:
 
     def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         nonlocal calls
+        called_each_time()
         calls += 1
         if calls > 200:
             raise KeyboardInterrupt

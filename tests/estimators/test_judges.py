@@ -82,18 +82,19 @@ def test_convergence(rhat, expected):
 
 
 @pytest.mark.parametrize(
-    ("drift", "expected"),
+    ("drift", "mcse", "expected"),
     [
-        (Drift(errors=4.5, shift=0.3), "problem"),
-        (Drift(errors=-4.5, shift=-0.3), "problem"),
-        (Drift(errors=3.5, shift=0.3), None),  # not certain
-        (Drift(errors=9.0, shift=0.1), None),  # certain, and of no weight in 10
-        (Drift(errors=NAN, shift=NAN), None),
+        (Drift(errors=4.5, shift=0.3), 0.2, "problem"),
+        (Drift(errors=-4.5, shift=-0.3), 0.2, "problem"),
+        (Drift(errors=3.5, shift=0.3), 0.2, None),  # not certain
+        (Drift(errors=9.0, shift=0.1), 0.1, None),  # certain, and of no weight in 10
+        (Drift(errors=9.0, shift=0.1), 0.04, "problem"),  # but of weight beside the error
+        (Drift(errors=NAN, shift=NAN), 0.1, None),
     ],
 )
 @pytest.mark.parametrize("value", [10.0, -10.0])
-def test_drift(drift, value, expected):
-    assert outcome(judges.judge_drift(drift, value)) == expected
+def test_drift(drift, mcse, value, expected):
+    assert outcome(judges.judge_drift(drift, value, mcse)) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """All chains in one call: the model under `torch.func.vmap`, every chain's weights in one row of a matrix."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from slt._tree import Params
 from slt.errors import VectorizationError
 from slt.problem.data import Batch, holds_only_tensors, map_tensors, tensors_of
 from slt.problem.evaluate.protocol import Evaluation
+from slt.problem.evaluate.recorded import Function, record
 from slt.problem.losses import LossFunction
 from slt.problem.problem import Problem
 
@@ -75,6 +77,8 @@ class Vectorized:
         self._module = _LossModule(problem.model, problem.loss)
         self._module.training = problem.model.training
         self.leaves = {"w": [segment.size for segment in problem.segments]}
+        self._seen: Counter[int] = Counter()  # evaluations by the number of chains; one alone is not worth recording
+        self._recordings: dict[int, Function | None] = {}
 
     def pack(self, tensors: Sequence[Tensor]) -> Params:
         """Concatenate the tensors into one row."""
@@ -95,7 +99,7 @@ class Vectorized:
         """
         leaf = w["w"].detach().requires_grad_()
         with refusals_by_name(), _batched_attention(leaf):
-            return self._full(leaf) if rows is None else self._minibatch(leaf, rows)
+            return self._all_data(leaf) if rows is None else self._minibatch(leaf, rows)
 
     def losses(self, w: Params, batch: Batch, loss: LossFunction) -> Tensor:
         """Return what a loss gives on a probe batch, (chains, *its shape).
@@ -111,24 +115,34 @@ class Vectorized:
         with refusals_by_name(), _batched_attention(w["w"]):
             return self._losses(w["w"].detach(), batch, shared=True, module=module).detach()
 
-    def _full(self, leaf: Tensor) -> Evaluation:
+    def _all_data(self, leaf: Tensor) -> Evaluation:
+        """Evaluate on all data, from the second time on by a recording where there can be one."""
+        chains = leaf.shape[0]
+        if self._seen[chains] == 1 and self._problem.chunk >= self._problem.n and leaf.device.type == "cpu":
+            self._recordings[chains] = record(self._full, [leaf])
+        self._seen[chains] += 1
+        recording = self._recordings.get(chains)
+        excess, grad = self._full(leaf) if recording is None else recording(leaf)
+        return Evaluation(excess, {"w": grad})
+
+    def _full(self, leaf: Tensor) -> tuple[Tensor, Tensor]:
         problem = self._problem
-        excess = torch.zeros(leaf.shape[0], dtype=torch.float64, device=leaf.device)
-        grad = None
+        excess, grad, start = None, None, 0
         for chunk, batch in problem.chunks():
             losses = self._losses(leaf, batch, shared=True)
             share = len(chunk) / problem.n
-            part = _gradient((losses.mean(1) if losses.ndim == 2 else losses).sum() * share, leaf)
+            part = _gradient(losses.mean(1) if losses.ndim == 2 else losses, leaf, share)
             grad = part if grad is None else grad.add_(part)
             if problem.baseline is not None:
-                paired = problem.baseline[int(chunk[0]) : int(chunk[-1]) + 1]
-                excess += (losses.detach() - paired).mean(1, dtype=torch.float64) * share
+                paired = problem.baseline[start : start + len(chunk)]
+                above = (losses.detach() - paired).mean(1, dtype=torch.float64) * share
             else:
-                excess += losses.detach().double() * share
-        if problem.baseline is None:
-            excess -= problem.loss_center
-        assert grad is not None, "the data hold at least one chunk"
-        return Evaluation(excess, {"w": grad})
+                above = losses.detach().double() * share
+            excess = above if excess is None else excess.add_(above)
+            start += len(chunk)
+        assert excess is not None, "the data hold at least one chunk"
+        assert grad is not None, "as above"
+        return excess if problem.baseline is not None else excess - problem.loss_center, grad
 
     def _minibatch(self, leaf: Tensor, rows: Tensor) -> Evaluation:
         chains, size = rows.shape
@@ -140,7 +154,7 @@ class Vectorized:
         batch = map_tensors(lambda t: t.reshape(chains, size, *t.shape[1:]), folded)
         losses = self._losses(leaf, batch, shared=False)
         mean = losses.mean(1) if losses.ndim == 2 else losses
-        grad = _gradient(mean.sum(), leaf)
+        grad = _gradient(mean, leaf)
         if self._problem.baseline is not None:
             paired = self._problem.baseline[rows.to(self._problem.baseline.device)]
             excess = (losses.detach() - paired).mean(1, dtype=torch.float64)
@@ -175,8 +189,10 @@ def _batched_attention(leaf: Tensor) -> Iterator[None]:
         torch.backends.cuda.enable_flash_sdp(flash)
 
 
-def _gradient(total: Tensor, leaf: Tensor) -> Tensor:
-    grad = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
+def _gradient(losses: Tensor, leaf: Tensor, share: float = 1.0) -> Tensor:
+    """Differentiate the losses of all chains, times a share of the data."""
+    ones = torch.full_like(losses, share)
+    grad = torch.autograd.grad(losses, leaf, ones, allow_unused=True)[0] if losses.requires_grad else None
     if grad is None:
         raise VectorizationError("the swapped weights do not reach the loss: does the model keep its own list of them?")
     return grad
