@@ -29,6 +29,7 @@ _UNFINISHED = {
     Problem.SLOW,
     Problem.TOO_FEW_DRAWS,
 }  # more draws may mend these
+_ON_THE_WAY = {Problem.NOT_EQUILIBRATED, Problem.DRIFT}  # what early draws alone may show
 
 
 def estimate_llc(
@@ -131,7 +132,7 @@ def estimate_llc(
         chain_method=plan.chain_method,
         progress=progress,
         save_to=folder,
-        notes=lambda: [plan.reason, stop.reason],
+        ending=lambda: {"notes": [plan.reason, stop.reason], "way_in": stop.way_in},
         threads=plan.threads,
     )
     return llc(trace)
@@ -152,19 +153,24 @@ class _Stop:
         over = self._deadline is not None and time.monotonic() >= self._deadline
         if over or trace.draws < LEAST_DRAWS:
             return over
-        estimate = llc(trace)
+        estimate = _without_way_in(trace)
         self._last = trace, estimate
         return self._narrow(estimate)
 
     @property
+    def way_in(self) -> int:
+        """Draws of each chain that the estimate leaves out."""
+        estimate = self._estimate()
+        return 0 if estimate is None else estimate.settings["way_in"]
+
+    @property
     def reason(self) -> str:
         """Why the run ended where it did."""
-        if self._last is None or not self._last[0].alive.any():
+        estimate = self._estimate()
+        if estimate is None:
             return "no chain was left alive"
-        trace, estimate = self._last
-        estimate = estimate or llc(trace)
         error, problems = _relative_error(estimate), estimate.verdict.problems
-        narrow, few = self._narrow(estimate), trace.draws < LEAST_DRAWS
+        narrow, few = self._narrow(estimate), estimate.trace.draws < LEAST_DRAWS
         ended = "the target error was reached"
         if few or not narrow:
             ended = f"the budget{' of gradients' if self._deadline is None else ''} ended before "
@@ -173,14 +179,34 @@ class _Stop:
         named = problems or (error <= self._target and not narrow)
         return told + (", which does not cover what the verdict names" if named else "")
 
+    def _estimate(self) -> Estimate | None:
+        """Return the estimate from what was last seen; None if no chain was left alive."""
+        if self._last is None or not self._last[0].alive.any():
+            return None
+        trace, estimate = self._last
+        self._last = trace, estimate or _without_way_in(trace)
+        return self._last[1]
+
     def _narrow(self, estimate: Estimate) -> bool:
         """Whether the interval is narrow, and nothing is told that more draws may mend."""
-        verdict = estimate.verdict
-        kinds = {finding.kind for finding in verdict.problems}
-        told = {finding.kind for finding in (*verdict.problems, *verdict.notes)}
         # Where the chains found a lower loss no number of draws makes an LLC of it.
-        unfinished = set() if Problem.NOT_A_MINIMUM in kinds else told & _UNFINISHED
+        lower = Problem.NOT_A_MINIMUM in {finding.kind for finding in estimate.verdict.problems}
+        unfinished = set() if lower else _told(estimate) & _UNFINISHED
         return _relative_error(estimate) <= self._target and not unfinished
+
+
+def _without_way_in(trace: Trace) -> Estimate:
+    """Estimate from all draws, or from the last half where the first is a way in that the last does not show."""
+    # Chains start at w*. Where they leave it slowly, what they draw on the way pulls the mean for long after.
+    whole, half = llc(trace), trace.draws // 2
+    if half < LEAST_DRAWS or not _told(whole) & _ON_THE_WAY:
+        return whole
+    late = llc(trace, way_in=half)
+    return whole if _told(late) & _ON_THE_WAY else late
+
+
+def _told(estimate: Estimate) -> set[Problem]:
+    return {finding.kind for finding in (*estimate.verdict.problems, *estimate.verdict.notes)}
 
 
 def _relative_error(estimate: Estimate) -> float:

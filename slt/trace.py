@@ -160,9 +160,9 @@ class Trace:
         array.flags.writeable = False
         return array
 
-    def with_notes(self, notes: Sequence[str]) -> "Trace":
-        """Return the same draws with more notes in the settings, which the verdict passes on."""
-        settings = self.settings
+    def with_settings(self, *, notes: Sequence[str] = (), **others: Any) -> "Trace":
+        """Return the same draws with more in the settings: notes beside those there, which the verdict passes on."""
+        settings = self.settings | others
         settings["notes"] = [*settings.get("notes", []), *notes]
         other = self._tree.copy()
         other.attrs["settings"] = _settings_text(settings)

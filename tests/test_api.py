@@ -209,6 +209,38 @@ def test_data_that_do_not_tell_their_size_are_read_by_n() -> None:
     assert estimate.trace.n == 30
 
 
+def slow_start(draws: int, relaxation: float) -> slt.Trace:
+    """Draws of a quadratic in 6 directions, whose exact value is 3, that come up from 0."""
+    energy = np.random.default_rng(5).gamma(3.0, size=(8, draws)) * (1 - np.exp(-np.arange(draws) / relaxation))
+    return slt.Trace.from_arrays(
+        posterior={"excess": energy / 100},
+        sample_stats={},
+        constant_data={"n": 500, "nbeta": 100.0, "dimension": 6, "loss_center": 0.0, "alive": np.ones(8, bool)},
+        settings={"unadjusted": False, "full_data": True, "localization": 1.0, "localization_zero": False},
+    )
+
+
+@pytest.mark.parametrize(
+    ("draws", "relaxation", "way_in"),
+    [
+        (2000, 1e-9, 0),  # at once
+        (2000, 150.0, 1000),
+        (2000, 1500.0, 0),  # still on the way: the verdict says so of all draws
+        (198, 20.0, 0),  # the last half would be too short
+    ],
+)
+def test_the_first_half_is_left_out_where_it_is_a_way_in(draws: int, relaxation: float, way_in: int) -> None:
+    trace = slow_start(draws, relaxation)
+    stop = api._Stop(0.02, None)
+    stop(trace)
+    assert stop.way_in == way_in
+    estimate = slt.llc(trace.with_settings(way_in=stop.way_in))
+    if relaxation < 1000 < draws:
+        assert abs(estimate.value - 3) < 4 * estimate.mcse
+    else:
+        assert Problem.DRIFT in {finding.kind for finding in estimate.verdict.problems}
+
+
 def test_a_run_goes_on_while_more_draws_may_mend_it() -> None:
     kinds = {Problem.NOT_CONVERGED, Problem.NOT_EQUILIBRATED, Problem.DRIFT, Problem.SLOW, Problem.TOO_FEW_DRAWS}
     assert kinds == api._UNFINISHED

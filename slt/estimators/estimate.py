@@ -158,9 +158,10 @@ class Estimate:
             quantity += " (of draws with problems)" if others else ""
         batch = "" if settings.get("batch_size") is None else f" of {settings['batch_size']}"
         data = "all data in each step" if settings["full_data"] else f"minibatches{batch}"
+        early = f" (the first {settings['way_in']} left out)" if settings.get("way_in") else ""
         draws = (
             f"{settings.get('sampler', 'unknown sampler')}{_step(trace)}, {data}; {trace.chains} chains x "
-            f"{trace.draws} draws, thin {settings.get('thin', '?')}, warmup {settings.get('warmup', '?')}, "
+            f"{trace.draws} draws{early}, thin {settings.get('thin', '?')}, warmup {settings.get('warmup', '?')}, "
             f"seed {settings.get('seed', '?')}; ess {self.ess:.0f}, R-hat {self.rhat:.3f}"
         )
         lines = [quantity, draws]

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slt._checks import require_integer
 from slt._statistics import between_chains, block_means, drift, ess, mcse, rhat, slow
-from slt.errors import NoDrawsError
+from slt.errors import NoDrawsError, SettingsError
 from slt.estimators import judges
 from slt.estimators.estimate import Estimate
 from slt.estimators.verdict import Finding, Problem, Verdict
@@ -30,7 +31,7 @@ _ROUNDING_UNITS = 8.0
 _EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
-def llc(trace: Trace) -> Estimate:
+def llc(trace: Trace, *, way_in: int | None = None) -> Estimate:
     r"""Local learning coefficient :math:`n\beta\,(\mathbb{E}[L_n(w)] - L_n(w^*))` (Lau et al., 2023).
 
     The mean is over all draws of all chains that stayed finite. Its error takes account of autocorrelation,
@@ -39,11 +40,14 @@ def llc(trace: Trace) -> Estimate:
 
     Args:
         trace: Draws with the loss above L_n(w*) in nats, dims (chain, draw).
+        way_in: Draws of each chain that come too early to count; None leaves out those that `slt.estimate_llc` found
+            to be so, which `trace.settings["way_in"]` holds, and none of other traces.
 
     Returns:
         The estimate, at the nbeta and the localization that the trace was drawn with.
 
     Raises:
+        SettingsError: If nothing is left of the draws.
         NoDrawsError: If the trace has no draw, or every chain was excluded.
 
     >>> nbeta, rng = 100.0, np.random.default_rng(0)
@@ -62,7 +66,10 @@ def llc(trace: Trace) -> Estimate:
     >>> low < 3 < high, estimate.verdict.ok
     (True, True)
     """
-    draws = _living_draws(trace)
+    skipped = trace.settings.get("way_in", 0) if way_in is None else require_integer("way_in", way_in, 0)
+    if skipped and skipped >= trace.draws:
+        raise SettingsError(f"way_in must leave draws to average, got {skipped} of {trace.draws}.")
+    draws = _living_draws(trace, skipped)
     energy = draws.nbeta * draws.series
     judged = judged_series(energy, draws.full_data)
     value = float(energy.mean())
@@ -82,7 +89,7 @@ def llc(trace: Trace) -> Estimate:
         sensitivity=sensitivity[0],
         sensitivity_mcse=sensitivity[1],
         verdict=Verdict(),
-        settings=draws.settings,
+        settings=draws.settings | {"way_in": skipped},
         trace=trace,
     )
     return replace(estimate, verdict=_judge(estimate, draws, energy, judged))
@@ -239,7 +246,7 @@ class _Draws(NamedTuple):
     nbeta: float
 
 
-def _living_draws(trace: Trace) -> _Draws:
+def _living_draws(trace: Trace, skipped: int) -> _Draws:
     excess = trace.get("posterior", "excess").astype(float)
     thinned = "excess_mean" in trace.names("sample_stats")
     series = trace.get("sample_stats", "excess_mean").astype(float) if thinned else excess
@@ -256,13 +263,16 @@ def _living_draws(trace: Trace) -> _Draws:
             trace,
         )
     beside = {
-        name: trace.get(group, name)[living] for group in ("posterior", "sample_stats") for name in trace.names(group)
+        name: trace.get(group, name)[living, skipped:]
+        for group in ("posterior", "sample_stats")
+        for name in trace.names(group)
     }
     if "surplus" in beside and np.isnan(beside["surplus"]).all():
         del beside["surplus"]  # a sampler that cannot tell its step bias
     settings = trace.settings
     full_data = bool(settings["full_data"])
-    return _Draws(living, excess[living], series[living], beside, settings, full_data, trace.nbeta)
+    counted = excess[living, skipped:], series[living, skipped:]
+    return _Draws(living, *counted, beside, settings, full_data, trace.nbeta)
 
 
 def _sensitivity(draws: _Draws) -> tuple[float, float] | tuple[None, None]:
@@ -280,17 +290,17 @@ def _sensitivity(draws: _Draws) -> tuple[float, float] | tuple[None, None]:
 def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> Verdict:
     """Put every check to an estimate, but those for which nothing was recorded."""
     value, mcse, settings, beside = estimate.value, estimate.mcse, draws.settings, draws.beside
-    chains = np.flatnonzero(draws.living)
+    chains, counted = np.flatnonzero(draws.living), draws.excess.shape[1]
     rounding = _rounding_units(settings) * draws.nbeta * abs(estimate.trace.loss_center)
     # without batch noise a mean over steps would hide how deep one of them came; with it, it is what tells
     below = draws.nbeta * depth(draws.excess if draws.full_data else draws.series, draws.full_data)
     found = [
         judges.judge_living(draws.living),
         judges.judge_movement(chains, draws.excess, beside.get("distance")),
-        judges.judge_draws(estimate.ess, estimate.trace.draws, len(chains)),
+        judges.judge_draws(estimate.ess, counted, len(chains)),
         judges.judge_convergence(estimate.rhat),
         judges.judge_drift(drift(judged), value, mcse),
-        judges.judge_slow(slow(energy), estimate.trace.draws, value),
+        judges.judge_slow(slow(energy), counted, value),
         judges.judge_center(below, rounding, value, mcse, draws.nbeta),
         judges.judge_localization_zero(bool(settings["localization_zero"])),
     ]

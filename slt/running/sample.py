@@ -1,7 +1,7 @@
 """Chains at one temperature, from w*: the call that turns a posterior and a sampler into a trace."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,12 +120,13 @@ def sample_within(
     chain_method: ChainMethod = "auto",
     progress: bool = True,
     save_to: str | os.PathLike[str] | None = None,
-    notes: Callable[[], Sequence[str]] = tuple,
+    ending: Callable[[], Mapping[str, Any]] = dict,
     threads: int | None = None,
 ) -> Trace:
-    """Do what `sample` does, within an allowance of gradients, and note in the trace what `notes` gives at the end.
+    """Do what `sample` does, within an allowance of gradients.
 
-    `threads` are torch's while it runs; None leaves them.
+    What `ending` gives at the end is added to the trace's settings. `threads` are torch's while it runs; None leaves
+    them.
 
     Returns:
         The trace.
@@ -169,7 +170,7 @@ def sample_within(
             got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
             more = "" if save_to is None else f"; the same call resumes from {save_to}"
             raise Interrupted(f"sampling was interrupted; {got}{more}.", trace) from interrupt
-        trace = session.trace().with_notes(notes())
+        trace = session.trace().with_settings(**ending())
     if save_to is None:
         return trace
     folder = Path(save_to)
