@@ -12,6 +12,7 @@ from slt._checks import require_integer
 from slt._imports import import_whole
 from slt.errors import SettingsError
 from slt.estimators import Estimate, Problem, llc
+from slt.estimators.llc import least_relative_error
 from slt.posterior import LocalPosterior
 from slt.posterior.localization import Localization, is_number
 from slt.problem.parameters import Selection
@@ -120,7 +121,7 @@ def estimate_llc(
     counted = isinstance(seconds, Gradients)
     stop = _Stop(target_relative_error, None if counted else start + seconds)
     trace = sample_within(
-        Allowance(seconds.n, plan.draw_gradients) if counted else None,
+        Allowance(seconds.n, plan.draw_gradients) if counted else Allowance(deadline=start + seconds),
         posterior.with_batch_size(plan.batch_size),
         AUTOMATIC[plan.sampler]() if sampler == "auto" else sampler,
         chains=count or plan.chains,
@@ -151,7 +152,8 @@ class _Stop:
         if not trace.alive.any():
             return True
         over = self._deadline is not None and time.monotonic() >= self._deadline
-        if over or trace.draws < LEAST_DRAWS:
+        # A verdict takes longer than the draws of small models: it is asked for where they may be enough.
+        if over or trace.draws < LEAST_DRAWS or least_relative_error(trace) > self._target:
             return over
         estimate = _without_way_in(trace)
         self._last = trace, estimate

@@ -295,3 +295,19 @@ def test_an_error_within_the_target_does_not_reassure_beside_a_problem() -> None
     )
     assert Problem.NOT_A_MINIMUM in {finding.kind for finding in estimate.verdict.problems}
     assert "of the value, with a target of 50.00%, which does not cover what the verdict names" in remarks(estimate)
+
+
+def test_a_budget_in_seconds_is_kept_where_a_minibatch_takes_as_long_as_all_data() -> None:
+    toy = quadratic()
+
+    def slow(model: nn.Module, batch: Any) -> torch.Tensor:
+        called_each_time()
+        time.sleep(0.02)
+        return toy.loss(model, batch)
+
+    posterior = {"localization": 1.0, "chains": 2, "progress": False}
+    start = time.monotonic()
+    estimate = slt.estimate_llc(toy.model, toy.data, slow, budget=4.0, **posterior)
+    assert estimate.settings["batch_size"] == 256
+    assert time.monotonic() - start < 1.5 * 4.0
+    assert estimate.trace.draws >= 4

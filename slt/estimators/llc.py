@@ -24,6 +24,7 @@ _BLOCKS_OF_A_CHAIN = (50, 200)
 # several hundred stretches, each a Student t of 24 degrees, one passes 6 errors in about 1,000 runs.
 _STRETCH = 25
 _STRETCH_ERRORS = 6.0
+_NORMAL = 1.96  # to which the quantile of Student's t falls
 # A value so many errors above zero can be divided by.
 _CLEAR_ERRORS = 3.0
 # How far the last bits of a loss, and of the sums behind it, can move it: so many units of its rounding.
@@ -93,6 +94,20 @@ def llc(trace: Trace, *, way_in: int | None = None) -> Estimate:
         trace=trace,
     )
     return replace(estimate, verdict=_judge(estimate, draws, energy, judged))
+
+
+def least_relative_error(trace: Trace) -> float:
+    """A bound below the half-width of the 95 % interval of `llc(trace)` over |value|, at a tenth of its cost.
+
+    Args:
+        trace: As for `llc`.
+
+    Returns:
+        A share of the value; inf where the value is zero or no error can be had.
+    """
+    draws = _living_draws(trace, 0)
+    value, error = float(draws.series.mean()), standard_error(draws.series, draws.full_data)
+    return _NORMAL * error / abs(value) if value and not np.isnan(error) else np.inf
 
 
 def judged_series(x: Array, full_data: bool) -> Array:

@@ -1,5 +1,7 @@
 """What a run spends: a posterior that counts its gradients, and how many there may be."""
 
+import math
+import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,11 +26,18 @@ class Tally:
 
 
 class Allowance(NamedTuple):
-    """Gradients on all the data that a run may spend, all chains together, from its first to its last."""
+    """What a run may spend, from its first step to its last."""
 
-    total: float
-    draw: float
-    """At most what one draw of every chain takes: no draw is begun that might pass the total."""
+    gradients: float = math.inf
+    """On all the data, all chains together."""
+    draw: float = 1.0
+    """Gradients that one draw of every chain takes at most: no draw is begun that might pass them."""
+    deadline: float = math.inf
+    """By `time.monotonic`: no round of draws is begun after it."""
+
+    def draws(self, spent: float) -> float:
+        """How many more draws there may be, after so many gradients."""
+        return 0.0 if time.monotonic() >= self.deadline else max(0.0, (self.gradients - spent) / self.draw)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
+from slt._statistics import MIN_DRAWS
 from slt._store import atomic_write
 from slt.errors import ResumeError, SettingsError
 from slt.posterior import LocalPosterior
@@ -36,7 +38,7 @@ LEAST_DRAWS = 100
 _TYPICAL_DRAWS, _TYPICAL_POWER = 2e5, 0.75
 _START = {True: 64, False: 16}  # by full_data: gradients of a chain, at most, that the search for a first step takes
 _LOOKING = 1.6  # gradients of a warmup step of SGLD, with its looks at the curvature
-_LEAST_WARMUP, _LEAST_DRAWS = 10, 4  # of the shortest run: fewer draws have no error
+_LEAST_WARMUP = 10  # of the shortest run, which has as few draws as have an error
 _HMC_STEPS = 200  # trajectories a chain below which full-data HMC is not worth starting
 _BATCH = 256
 # Several threads must be so much faster than one: where others use the machine too they wait for each other.
@@ -119,11 +121,16 @@ def make_plan(
     if isinstance(budget, Gradients):
         _require_enough(budget, chosen, chains, cost)
         steps = (passes - cost.start) / cost.step
-        most = (passes - cost.start - _LEAST_DRAWS * cost.thin * cost.longest) / cost.warmup
+        most = (passes - cost.start - MIN_DRAWS * cost.thin * cost.longest) / cost.warmup
         # As many as there may be, of HMC with as few as one leapfrog each: what ends the run is the budget.
-        draws = int(2 * max(steps, steps * cost.step) / cost.thin) + _LEAST_DRAWS
+        draws = int(2 * max(steps, steps * cost.step) / cost.thin) + MIN_DRAWS
     else:
-        steps, most, draws = max(passes / cost.step, 1), math.inf, _DRAWS
+        if not chosen.full_data and batch_size is not None:
+            # Of a small model a minibatch takes longer than its share of the data.
+            step_seconds = max(_batch_seconds(posterior, way, batch_size), pass_seconds * cost.step)
+        else:
+            step_seconds = pass_seconds * cost.step
+        steps, most, draws = max(budget / step_seconds, 1), math.inf, _DRAWS
     warmup = max(int(min(_WARMUP_STEPS[chosen.full_data], _WARMUP_SHARE * steps, most)), _LEAST_WARMUP)
     draw_gradients = chains * cost.thin * cost.longest
     name = type(chosen).__name__
@@ -156,12 +163,12 @@ def _cost(sampler: Sampler, share: float) -> _Cost:
 
 def _require_enough(budget: Gradients, sampler: Sampler, chains: int, cost: _Cost) -> None:
     """Refuse a budget that does not hold the shortest run there is."""
-    least = cost.start + _LEAST_WARMUP * cost.warmup + _LEAST_DRAWS * cost.thin * cost.longest
+    least = cost.start + _LEAST_WARMUP * cost.warmup + MIN_DRAWS * cost.thin * cost.longest
     if budget.n < chains * least:
         count = f"{chains} chain{'' if chains == 1 else 's'} of {type(sampler).__name__}"
         raise SettingsError(
             f"the budget must hold at least {math.ceil(chains * least):,} gradients for {count}: the search for a "
-            f"step, {_LEAST_WARMUP} steps of warmup and {_LEAST_DRAWS} draws. Got {budget.n:,}; raise it, or take "
+            f"step, {_LEAST_WARMUP} steps of warmup and {MIN_DRAWS} draws. Got {budget.n:,}; raise it, or take "
             "fewer chains."
         )
 
@@ -251,19 +258,34 @@ def _more_chains(posterior: LocalPosterior, way: Way, seconds: dict[Way, float],
     return min(costs, key=lambda way: costs[way])
 
 
+def _batch_seconds(posterior: LocalPosterior, way: Way, batch_size: int) -> float:
+    """Time one gradient of all chains on minibatches."""
+    rows = torch.zeros(way.chains, batch_size, dtype=torch.long)
+    with untouched(posterior.problem.model):
+        torch.set_num_threads(way.threads or torch.get_num_threads())
+        return _shortest(posterior.with_batch_size(batch_size), way, rows)[1]
+
+
 def _time(posterior: LocalPosterior, way: Way, seconds: dict[Way, float]) -> None:
     """Note what a pass of all chains takes, and which way it ran."""
+    used, taken = _shortest(posterior, way, None)
+    seconds[way._replace(chain_method=used)] = taken
+
+
+def _shortest(posterior: LocalPosterior, way: Way, rows: Tensor | None) -> tuple[ChainMethod, float]:
+    """Time a gradient of all chains several times; return the way that it ran and the shortest time."""
     bound = posterior.bind(way.chain_method, way.chains)
     used: ChainMethod = "in_place" if isinstance(bound.evaluator, InPlace) else "vectorized"
     # A module evaluated in place costs its chains one after another: time one and multiply.
     count = 1 if used == "in_place" else way.chains
+    rows = None if rows is None else rows[:count]
     w = {name: leaf.repeat(count, 1) for name, leaf in bound.center.items()}
-    bound.evaluate(w)
+    bound.evaluate(w, rows)
     taken: list[float] = []
     while len(taken) < _TIMED or sum(taken) < _TIMED_SECONDS:
         start = time.perf_counter()
-        bound.evaluate(w)
+        bound.evaluate(w, rows)
         if posterior.problem.device.type == "cuda":
             torch.cuda.synchronize()
         taken.append(time.perf_counter() - start)
-    seconds[way._replace(chain_method=used)] = min(taken) * way.chains / count
+    return used, min(taken) * way.chains / count

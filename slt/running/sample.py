@@ -87,7 +87,7 @@ def sample(
     50
     """
     return sample_within(
-        None,
+        Allowance(),
         posterior,
         sampler,
         chains=chains,
@@ -105,7 +105,7 @@ def sample(
 
 
 def sample_within(
-    allowance: Allowance | None,
+    allowance: Allowance,
     posterior: LocalPosterior,
     sampler: Sampler,
     *,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from slt._noise import Random
+from slt._statistics import MIN_DRAWS
 from slt.errors import SaveError
 from slt.problem.data import tensors_of
 from slt.problem.evaluate import InPlace
@@ -22,6 +23,7 @@ from slt.running.saved import Saved, SavedRun
 from slt.running.tuning import Tuned, from_arrays
 from slt.trace import Trace
 
+_ENDLESS = Allowance()
 _POOLINGS = 10  # rounds of warmup; between two of them the chains share what they found
 _GROUP_NUMBERS = 2**26  # numbers a group of chains may hold at once in one tensor
 _FIRST_CHECK = 20  # draws before `until` is asked for the first time; then after every fifth more
@@ -98,13 +100,13 @@ class Session:
             self.runs = [run._replace(adaptation=None) for run in self.runs]
 
     def draw(
-        self, draws: int, until: Callable[[Trace], bool] | None, bar: Any, allowance: Allowance | None = None
+        self, draws: int, until: Callable[[Trace], bool] | None, bar: Any, allowance: Allowance = _ENDLESS
     ) -> None:
-        """Draw until there are `draws`, or `until` says so, or no further draw is allowed; one there is in any case."""
+        """Draw until there are `draws`, or `until` says so, or no more is allowed; at least what an error takes."""
         for end in _checks(draws):
             while self.drawn < end:
-                allowed = _ROUND_DRAWS if allowance is None else self._affordable(allowance)
-                if not allowed and self.drawn:
+                allowed = int(min(allowance.draws(self.setup.bound.spent), _ROUND_DRAWS))
+                if not allowed and self.drawn >= MIN_DRAWS:
                     break
                 count = self._round(min(end - self.drawn, self.observed.room, max(allowed, 1)), self.setup.thin)
                 self._keep(self.advance(count, self.setup.thin, recording=True))
@@ -163,9 +165,6 @@ class Session:
     def _save_if_due(self) -> None:
         if self.saved is not None and (self.saved.due or not self.observed.room):
             self.save()
-
-    def _affordable(self, allowance: Allowance) -> int:
-        return max(0, int((allowance.total - self.setup.bound.spent) / allowance.draw))
 
     def _state(self) -> Saved:
         return Saved(self.warmed, self.drawn, self.setup.bound.tally.rows, self.runs)

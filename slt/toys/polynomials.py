@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
-from operator import add
+from operator import add, mul
 
 import torch
 from torch import Tensor
@@ -41,15 +41,34 @@ class Polynomial:
         return reduce(add, [c * Monomial(alpha, self.absolute)(exact) for alpha, c in terms]).to(w.dtype)
 
 
-@dataclass(frozen=True)
 class SumOfSquares:
-    """w -> the sum of the squares of polynomials."""
+    """w of shape (..., d) -> sum_j (sum_alpha c_(j alpha) w^alpha)^2 of shape (...), in float64 too.
 
-    polynomials: tuple[Polynomial, ...]
+    Many polynomials share most of their monomials: each is evaluated once, from a table of powers for each coordinate.
+
+    Args:
+        polynomials: For each j the coefficients by exponents alpha.
+    """
+
+    def __init__(self, polynomials: Sequence[Mapping[tuple[int, ...], int | Fraction]]) -> None:
+        """Lay the coefficients out by monomial."""
+        exponents = sorted({alpha for terms in polynomials for alpha in terms})
+        by_monomial = [[float(terms.get(alpha, 0)) for terms in polynomials] for alpha in exponents]
+        self._coefficients = torch.tensor(by_monomial, dtype=torch.float64)
+        self._exponents = torch.tensor(exponents).T.contiguous()
+        self._largest = tuple(map(max, zip(*exponents, strict=True)))
 
     def __call__(self, w: Tensor) -> Tensor:
-        """The sum, squared in float64 too."""
-        return reduce(add, [polynomial(w.double()).square() for polynomial in self.polynomials]).to(w.dtype)
+        """The sum."""
+        powers = [_powers(x, largest) for x, largest in zip(w.double().unbind(-1), self._largest, strict=True)]
+        exponents = self._exponents.to(w.device)
+        monomials = reduce(mul, [x.index_select(-1, k) for x, k in zip(powers, exponents, strict=True)])
+        return (monomials @ self._coefficients.to(w.device)).square().sum(-1).to(w.dtype)
+
+
+def _powers(x: Tensor, largest: int) -> Tensor:
+    """X of shape (...) -> 1, x, x^2, ... of shape (..., largest + 1)."""
+    return torch.stack([x**k for k in range(largest + 1)], dim=-1)
 
 
 def newton(
@@ -103,15 +122,12 @@ def plane_curve(
     """
     exact = analytic.plane_curve(polynomial)
     if isinstance(polynomial, str | Mapping):
-        function = _polynomial(plane_terms(polynomial))
+        terms = plane_terms(polynomial)
+        function = Polynomial(tuple(terms), tuple(map(float, terms.values())))
     else:
-        function = SumOfSquares(tuple(_polynomial(plane_terms(one)) for one in polynomial))
+        function = SumOfSquares([plane_terms(one) for one in polynomial])
     shown = name or (polynomial if isinstance(polynomial, str) else repr(exact.parameters["polynomial"]))
     return _at_zero(function, 2, exact, f"plane_curve({shown})", n)
-
-
-def _polynomial(terms: Mapping[tuple[int, int], int | Fraction]) -> Polynomial:
-    return Polynomial(tuple(terms), tuple(map(float, terms.values())))
 
 
 def _at_zero(function: Polynomial | SumOfSquares, dimension: int, exact: analytic.Entry, name: str, n: int) -> Toy:

@@ -6,6 +6,7 @@ from slt.errors import NoDrawsError, SettingsError
 from slt.estimators import Problem, llc
 from slt.estimators.llc import (
     depth,
+    least_relative_error,
     localization_sensitivity,
     sensitivity_by_virial,
     standard_error,
@@ -443,3 +444,21 @@ def test_what_is_asked_for_comes_before_what_the_trace_says(make_trace, gamma_ch
 def test_a_way_in_that_leaves_nothing_is_refused(make_trace, gamma_chains, way_in, message):
     with pytest.raises(SettingsError, match=message):
         llc(make_trace(good(gamma_chains)), way_in=way_in)
+
+
+# ---- the error alone ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("draws", [30, 400])
+@pytest.mark.parametrize("full_data", [True, False])
+def test_the_least_error_is_just_below_the_half_width(make_trace, gamma_chains, draws, full_data):
+    trace = make_trace(good(gamma_chains, draws=draws), full_data=full_data)
+    estimate = llc(trace)
+    low, high = estimate.interval()
+    least, half = least_relative_error(trace), (high - low) / 2 / estimate.value
+    assert 0.7 * half < least < half
+
+
+def test_without_an_error_the_least_is_endless(make_trace):
+    assert least_relative_error(make_trace(np.ones((4, 3)))) == np.inf
+    assert least_relative_error(make_trace(np.zeros((4, 50)))) == np.inf

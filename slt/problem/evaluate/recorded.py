@@ -11,6 +11,7 @@ Function = Callable[..., tuple[Tensor, ...]]
 
 # Of all results together: they are held while recording, and beyond it the operations themselves take the time.
 _MOST_NUMBERS = 2**23
+_MOST_CALLS = 5_000  # beyond it the recording itself takes as long as what it saves in a short run
 _BESIDE = 0.01  # where a recording is tried: the inputs plus a normal number times this part of their rms
 # What an operation must not be: random, or one whose value Python may have looked at.
 _REFUSED = (torch.Tag.nondeterministic_seeded, torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
@@ -115,7 +116,7 @@ class _Recorder(TorchDispatchMode):
         call = _Call(func, tuple(self._stored(arg) for arg in args), kwargs, [self._slot(t) for t in results], several)
         self._calls.append(call)
         self._numbers += sum(t.numel() for t in results if t is not None)
-        return self._numbers <= _MOST_NUMBERS
+        return self._numbers <= _MOST_NUMBERS and len(self._calls) <= _MOST_CALLS
 
     def _writes_its_own(self, func: Any, args: tuple[Any, ...]) -> bool:
         """Whether what an operation writes to was made here: not data, a buffer of the model, or an input."""
