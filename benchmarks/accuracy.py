@@ -32,7 +32,7 @@ def inside(row: Compared) -> bool:
 def line(row: Compared, seconds: float, markdown: bool) -> str:
     estimate, settings = row.estimate, row.estimate.settings
     cells = (
-        row.name,
+        f"`{row.name}`" if markdown else row.name,
         estimate.trace.dimension,
         f"{estimate.value:.4g} ± {estimate.mcse:.1g}",
         f"{row.known.value:.4g}",

@@ -130,6 +130,7 @@ def estimate_llc(
         thin=plan.thin,
         seed=seed,
         until=stop,
+        least=LEAST_DRAWS,
         chain_method=plan.chain_method,
         progress=progress,
         save_to=folder,

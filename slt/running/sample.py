@@ -120,13 +120,14 @@ def sample_within(
     chain_method: ChainMethod = "auto",
     progress: bool = True,
     save_to: str | os.PathLike[str] | None = None,
+    least: int = 0,
     ending: Callable[[], Mapping[str, Any]] = dict,
     threads: int | None = None,
 ) -> Trace:
     """Do what `sample` does, within an allowance of gradients.
 
-    What `ending` gives at the end is added to the trace's settings. `threads` are torch's while it runs; None leaves
-    them.
+    Before `least` draws `until` is not asked. What `ending` gives at the end is added to the trace's settings.
+    `threads` are torch's while it runs; None leaves them.
 
     Returns:
         The trace.
@@ -164,7 +165,7 @@ def sample_within(
                 if progress and until is None:
                     _tell(session, draws, bar)
                 session.warm(bar)
-                session.draw(draws, until, bar, allowance)
+                session.draw(draws, until, bar, allowance, least)
         except KeyboardInterrupt as interrupt:
             trace = session.trace() if session.rounds else None
             got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"

@@ -100,10 +100,18 @@ class Session:
             self.runs = [run._replace(adaptation=None) for run in self.runs]
 
     def draw(
-        self, draws: int, until: Callable[[Trace], bool] | None, bar: Any, allowance: Allowance = _ENDLESS
+        self,
+        draws: int,
+        until: Callable[[Trace], bool] | None,
+        bar: Any,
+        allowance: Allowance = _ENDLESS,
+        least: int = 0,
     ) -> None:
-        """Draw until there are `draws`, or `until` says so, or no more is allowed; at least what an error takes."""
-        for end in _checks(draws):
+        """Draw until there are `draws`, or `until` says so, or no more is allowed; at least what an error takes.
+
+        Before `least` draws `until` is asked where no more are allowed alone.
+        """
+        for end in _checks(draws, least):
             while self.drawn < end:
                 allowed = int(min(allowance.draws(self.setup.bound.spent), _ROUND_DRAWS))
                 if not allowed and self.drawn >= MIN_DRAWS:
@@ -226,10 +234,11 @@ class Session:
         return Group(chains, random)
 
 
-def _checks(draws: int) -> Iterator[int]:
-    """Numbers of draws after which `until` is asked: 20, then a fifth more each time."""
+def _checks(draws: int, least: int) -> Iterator[int]:
+    """Numbers of draws after which `until` is asked: 20, then a fifth more each time, but none below `least`."""
     at = _FIRST_CHECK
     while at < draws:
-        yield at
+        if at >= least:
+            yield at
         at += max(1, at // 5)
     yield draws
