@@ -17,6 +17,7 @@ from slt.posterior import LocalPosterior
 from slt.posterior.localization import Localization, is_number
 from slt.problem.parameters import Selection
 from slt.running import Allowance, sample_within
+from slt.running.forecast import in_time
 from slt.running.given import require_sampler
 from slt.running.plan import AUTOMATIC, LEAST_DRAWS, Gradients, make_plan, save_plan, saved_plan
 from slt.samplers import Sampler
@@ -131,6 +132,7 @@ def estimate_llc(
         seed=seed,
         until=stop,
         least=LEAST_DRAWS,
+        forecast=stop.forecast,
         chain_method=plan.chain_method,
         progress=progress,
         save_to=folder,
@@ -147,18 +149,34 @@ class _Stop:
         """Keep the target, and the end of a budget in seconds; None is a budget of gradients, which ends the run."""
         self._target, self._deadline = target, deadline
         self._last: tuple[Trace, Estimate | None] | None = None
+        self._error = math.inf
 
     def __call__(self, trace: Trace) -> bool:
-        self._last = trace, None
+        self._last, self._error = (trace, None), math.inf
         if not trace.alive.any():
             return True
         over = self._deadline is not None and time.monotonic() >= self._deadline
         # A verdict takes longer than the draws of small models: it is asked for where they may be enough.
-        if over or trace.draws < LEAST_DRAWS or least_relative_error(trace) > self._target:
+        if over or trace.draws < LEAST_DRAWS:
             return over
+        self._error = least_relative_error(trace)
+        if self._error > self._target:
+            return False
         estimate = _without_way_in(trace)
         self._last = trace, estimate
         return self._narrow(estimate)
+
+    def forecast(self, seconds: float) -> str:
+        """Say how far the run is, and about how long it will go on, by the seconds that a draw takes."""
+        if self._last is None or self._error == math.inf:
+            return ""
+        told = f"error {self._error:.2%} of {self._target:.2%}"
+        if self._error <= self._target:
+            return f"{told}, but the verdict asks for more"
+        left = self._last[0].draws * ((self._error / self._target) ** 2 - 1) * seconds
+        ends = math.inf if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+        budget = " of the budget" if ends < left else ""
+        return f"{told}, about {in_time(min(left, ends))}{budget} to go"
 
     @property
     def way_in(self) -> int:

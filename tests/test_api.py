@@ -12,6 +12,7 @@ import slt
 from slt import api
 from slt.errors import ResumeError, SettingsError
 from slt.estimators import Problem
+from slt.estimators.llc import least_relative_error
 from slt.problem import untouched
 from tests.models import called_each_time
 
@@ -239,6 +240,21 @@ def test_the_first_half_is_left_out_where_it_is_a_way_in(draws: int, relaxation:
         assert abs(estimate.value - 3) < 4 * estimate.mcse
     else:
         assert Problem.DRIFT in {finding.kind for finding in estimate.verdict.problems}
+
+
+def test_the_bar_says_how_long_a_run_will_go_on() -> None:
+    trace = slow_start(2000, 1e-9)
+    error = least_relative_error(trace)
+    stop = api._Stop(error / 2, None)
+    assert stop.forecast(0.5) == ""  # nothing was seen
+    assert not stop(trace)
+    assert stop.forecast(0.01) == f"error {error:.2%} of {error / 2:.2%}, about 60 s to go"  # 4 times the draws in all
+    stop = api._Stop(error / 2, time.monotonic() + 7.3)
+    assert not stop(trace)
+    assert stop.forecast(0.01).endswith("about 7 s of the budget to go")
+    stop = api._Stop(0.5, None)
+    assert not stop(slow_start(2000, 1500.0))
+    assert stop.forecast(0.01).endswith("but the verdict asks for more")
 
 
 def test_a_run_goes_on_while_more_draws_may_mend_it() -> None:

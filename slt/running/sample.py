@@ -121,12 +121,14 @@ def sample_within(
     progress: bool = True,
     save_to: str | os.PathLike[str] | None = None,
     least: int = 0,
+    forecast: Callable[[float], str] | None = None,
     ending: Callable[[], Mapping[str, Any]] = dict,
     threads: int | None = None,
 ) -> Trace:
     """Do what `sample` does, within an allowance of gradients.
 
-    Before `least` draws `until` is not asked. What `ending` gives at the end is added to the trace's settings.
+    Before `least` draws `until` is not asked; where it says no the bar shows what `forecast` makes of the seconds that
+    a draw takes. What `ending` gives at the end is added to the trace's settings.
     `threads` are torch's while it runs; None leaves them.
 
     Returns:
@@ -165,7 +167,7 @@ def sample_within(
                 if progress and until is None:
                     _tell(session, draws, bar)
                 session.warm(bar)
-                session.draw(draws, until, bar, allowance, least)
+                session.draw(draws, until, bar, allowance, least, forecast)
         except KeyboardInterrupt as interrupt:
             trace = session.trace() if session.rounds else None
             got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"

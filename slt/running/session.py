@@ -106,10 +106,12 @@ class Session:
         bar: Any,
         allowance: Allowance = _ENDLESS,
         least: int = 0,
+        forecast: Callable[[float], str] | None = None,
     ) -> None:
         """Draw until there are `draws`, or `until` says so, or no more is allowed; at least what an error takes.
 
-        Before `least` draws `until` is asked where no more are allowed alone.
+        Before `least` draws `until` is asked where no more are allowed alone. Where it says no the bar shows what
+        `forecast` makes of the seconds that a draw takes.
         """
         for end in _checks(draws, least):
             while self.drawn < end:
@@ -123,6 +125,8 @@ class Session:
                 self._save_if_due()
             if (until is not None and until(self.trace())) or self.drawn < end:
                 break
+            if forecast is not None:
+                bar.set_postfix_str(forecast(self.step_seconds * self.setup.thin))
         self.save()
 
     def observe(self) -> None:
