@@ -30,7 +30,8 @@ class LocalPosterior:
         data: A tuple of tensors whose first axis counts examples, a Dataset, a DataLoader (its dataset and
             collate function are used), or an iterable of batches.
         loss: ``loss(model, batch)`` in nats, per example (batch,) or their mean (); or the name of a ready loss:
-            "cross_entropy", "mse", "gaussian", "gaussian:SCALE", "causal_lm".
+            "cross_entropy", "mse", "gaussian", "gaussian:SCALE", "causal_lm". It must do the same each time: of a
+            small model the operations of one evaluation may be run again without calling it.
         n: Number of examples to read, for data that do not tell it themselves.
         nbeta: Inverse temperature times n; default n / log n.
         localization: gamma, in 1 / (parameter unit)^2: a number (isotropic), a mapping from parameter name to a

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
@@ -108,6 +109,12 @@ def writes_to_its_input(x):
     return (x.detach().mul_(2),)
 
 
+def cannot_be_watched(x):
+    if is_in_torch_dispatch_mode():
+        raise NotImplementedError
+    return (x * 2,)
+
+
 def python_counts():
     calls = []
 
@@ -135,6 +142,7 @@ def writes_to_a_buffer():
         draws_random_numbers,
         has_as_many_as_there_are,
         writes_to_its_input,
+        cannot_be_watched,
         python_counts(),
         writes_to_a_buffer(),
     ],

@@ -31,10 +31,13 @@ def record(function: Function, inputs: Sequence[Tensor]) -> Function | None:
 
     Returns:
         The recording; None if there can be none: the function looks at values, draws random numbers, writes to tensors
-        that are not its own, or is too large for a recording to gain anything.
+        that are not its own, has operations that cannot be watched, or is too large for a recording to gain anything.
     """
-    with _Recorder(inputs) as recorder:
-        outputs = function(*inputs)
+    try:
+        with _Recorder(inputs) as recorder:
+            outputs = function(*inputs)
+    except NotImplementedError:
+        return None  # so torch calls what it runs, but cannot run while it is watched
     recording = recorder.recording(outputs)
     if recording is None:
         return None
