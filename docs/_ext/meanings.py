@@ -57,8 +57,9 @@ MEANINGS = {
         "half the gap.",
     ),
     Problem.DRIFT: Meaning(
-        "when the late draws differ from the early ones by more than {DRIFT_ERRORS:g} standard errors and by more "
-        "than {DRIFT_SHARE:.0%} of the estimate.",
+        "when the late draws differ from the early ones by more than {DRIFT_ERRORS:g} standard errors, and the mean of "
+        "the last half from that of all by more than {DRIFT_SHARE:.0%} of the estimate, or than {DRIFT_OWN_ERRORS:g} "
+        "of its own errors.",
         "All chains start at w*, where the excess loss is zero, and climb away from it together. R-hat sees no "
         "disagreement in that; comparing late with early does. While it lasts the estimate is mostly too low.",
     ),
