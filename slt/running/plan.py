@@ -125,11 +125,10 @@ def make_plan(
         # As many as there may be, of HMC with as few as one leapfrog each: what ends the run is the budget.
         draws = int(2 * max(steps, steps * cost.step) / cost.thin) + MIN_DRAWS
     else:
+        step_seconds = pass_seconds * cost.step
         if not chosen.full_data and batch_size is not None:
             # Of a small model a minibatch takes longer than its share of the data.
-            step_seconds = max(_batch_seconds(posterior, way, batch_size), pass_seconds * cost.step)
-        else:
-            step_seconds = pass_seconds * cost.step
+            step_seconds = max(step_seconds, _batch_seconds(posterior, way, batch_size))
         steps, most, draws = max(budget / step_seconds, 1), math.inf, _DRAWS
     warmup = max(int(min(_WARMUP_STEPS[chosen.full_data], _WARMUP_SHARE * steps, most)), _LEAST_WARMUP)
     draw_gradients = chains * cost.thin * cost.longest

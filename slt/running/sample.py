@@ -125,7 +125,7 @@ def sample_within(
     ending: Callable[[], Mapping[str, Any]] = dict,
     threads: int | None = None,
 ) -> Trace:
-    """Do what `sample` does, within an allowance of gradients.
+    """Do what `sample` does, within an allowance of gradients and time.
 
     Before `least` draws `until` is not asked; where it says no the bar shows what `forecast` makes of the seconds that
     a draw takes. What `ending` gives at the end is added to the trace's settings.

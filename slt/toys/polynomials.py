@@ -67,7 +67,7 @@ class SumOfSquares:
 
 
 def _powers(x: Tensor, largest: int) -> Tensor:
-    """X of shape (...) -> 1, x, x^2, ... of shape (..., largest + 1)."""
+    """Return 1, x, x^2, ... of x, shape (...), along a last axis of length largest + 1."""
     return torch.stack([x**k for k in range(largest + 1)], dim=-1)
 
 
