@@ -5,6 +5,8 @@ PYTHON312 ?= python3.12
 # What runs without torch.
 NUMPY_WING := tests/test_store.py tests/test_statistics.py tests/test_trace.py tests/analytic tests/estimators tests/plots \
 	slt/_store.py slt/_statistics.py slt/trace.py slt/errors.py slt/analytic slt/estimators slt/plots
+# What the Hessian products are held against. One of them asks for torchvision, which it needs for its examples alone.
+CROSSCHECKS := curvlinops-for-pytorch backpack-for-pytorch einconv einops linear_operator opt_einsum unfoldNd
 BENCHMARKS := $(sort $(wildcard benchmarks/[a-z]*.py))
 
 .DEFAULT_GOAL := help
@@ -84,4 +86,5 @@ $(STAMP): pyproject.toml constraints.txt
 $(DOCS_STAMP): $(STAMP)
 	@echo "Installing what documentation, tutorials and cross-checks need into .venv."
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,docs,tutorials,crosschecks]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt --no-deps $(CROSSCHECKS)
 	@touch $@
