@@ -191,12 +191,14 @@ def cases() -> list[Case]:
 
 
 def kinds(case: Case, seed: int) -> set[Problem]:
-    """The problems that the verdict names, or of the error that says that no chain was left."""
+    """What the verdict names, or the error that says that no chain was left."""
     try:
         verdict = slt.llc(case.run(seed)).verdict
     except NoDrawsError:
         return {Problem.NON_FINITE_CHAIN}
-    return {finding.kind for finding in verdict.problems}
+    # a strong localization is no fault of the draws, so it is named as a note
+    noted = {finding.kind for finding in verdict.notes} & {Problem.LOCALIZATION_DECIDES}
+    return noted | {finding.kind for finding in verdict.problems}
 
 
 def main() -> None:

@@ -80,8 +80,8 @@ MEANINGS = {
     ),
     Problem.LOCALIZATION_DECIDES: Meaning(
         "when s = d log(llc) / d log(localization), less {SENSITIVITY_ERRORS:g} of its standard errors, is above "
-        "{SENSITIVITY_NOTE:g} in size (a note) or {SENSITIVITY_PROBLEM:g} (a problem). What twice the localization "
-        "would change is said up to {EXTRAPOLATED:g} in size.",
+        "{SENSITIVITY_NOTE:g} in size. It is always a note. What twice the localization would change is said up to "
+        "{EXTRAPOLATED:g} in size.",
         "Between two localizations a factor of two apart the estimate changes by about the factor 2^s. It then says "
         "as much about the localizer as about the model. From draws with other problems nothing is extrapolated.",
     ),

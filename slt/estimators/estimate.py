@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from slt._imports import import_whole
 from slt.errors import SettingsError, UnreliableEstimateError
-from slt.estimators.verdict import Problem, Verdict
+from slt.estimators.verdict import Verdict
 from slt.trace import Trace
 
 # An error estimated from `ess` draws is known about as well as one from a quarter as many independent draws:
@@ -151,11 +151,10 @@ class Estimate:
             f"{trace.dimension} moving parameters, loss at w* {trace.loss_center:.6g} nats"
         )
         if self.sensitivity is not None and self.sensitivity_mcse is not None:
-            others = any(finding.kind is not Problem.LOCALIZATION_DECIDES for finding in self.verdict.problems)
             known = "" if self.sensitivity_mcse <= _SENSITIVITY_KNOWN else "not well known, "
             pair = _with_error(self.sensitivity, self.sensitivity_mcse)
             quantity += f", sensitivity to localization {known}{pair}"
-            quantity += " (of draws with problems)" if others else ""
+            quantity += "" if self.verdict.ok else " (of draws with problems)"
         batch = "" if settings.get("batch_size") is None else f" of {settings['batch_size']}"
         data = "all data in each step" if settings["full_data"] else f"minibatches{batch}"
         early = f" (the first {settings['way_in']} left out)" if settings.get("way_in") else ""

@@ -46,8 +46,8 @@ DEPTH_PROBLEM = 0.05
 DEPTH_NOTE = 0.005
 # An llc is never negative; beyond this many errors below zero it is not noise.
 NEGATIVE_ERRORS = 3.0
-# s = d log llc / d log localization: at -0.5 twice the localization takes 29 % off the value, at -0.2 13 %.
-SENSITIVITY_PROBLEM = 0.5
+# s = d log llc / d log localization: at -0.2 twice the localization takes 13 % off the value. It is a note at any size:
+# the draws and the interval are right for the localization that they were made at, which is part of the definition.
 SENSITIVITY_NOTE = 0.2
 # So many errors of s are granted before it is held against the estimate.
 SENSITIVITY_ERRORS = 2.0
@@ -226,7 +226,7 @@ def judge_localization(sensitivity: float, mcse: float, settled: bool = True) ->
         settled: Whether nothing else is wrong, so that an extrapolation may be made.
 
     Returns:
-        The finding, if any: a problem or a note by its size.
+        The note, if any.
     """
     beyond = abs(sensitivity) - SENSITIVITY_ERRORS * mcse
     if not beyond > SENSITIVITY_NOTE:
@@ -238,8 +238,7 @@ def judge_localization(sensitivity: float, mcse: float, settled: bool = True) ->
     else:
         said = f"twice the localization would change the estimate by about {2**sensitivity - 1:+.0%}"
     detail = f"d log(llc) / d log(localization) is {sensitivity:.2f} +- {mcse:.1g}: {said}."
-    finding = Finding(Problem.LOCALIZATION_DECIDES, detail)
-    return Verdict(problems=(finding,)) if beyond > SENSITIVITY_PROBLEM else Verdict(notes=(finding,))
+    return Verdict(notes=(Finding(Problem.LOCALIZATION_DECIDES, detail),))
 
 
 def judge_localization_zero(zero: bool) -> Verdict:
@@ -279,7 +278,7 @@ def judge_forms(
     certain = gap > FORMS_ERRORS * np.hypot(mcse, variance_mcse)
     if not (certain and gap > FORMS_SHARE * abs(value)):
         return Verdict()
-    unsound = others - {Problem.NOT_A_MINIMUM, Problem.LOCALIZATION_DECIDES}
+    unsound = others - {Problem.NOT_A_MINIMUM}
     if unsound:
         named = ", ".join(sorted(kind.words for kind in unsound))
         trust = f"Trust neither here: the draws themselves have problems ({named})."

@@ -82,8 +82,8 @@ _TEXTS = {
         "Train further and estimate at the lower point; the variance form, where given, needs no loss at w*.",
     ),
     Problem.LOCALIZATION_DECIDES: (
-        "The localization shares in deciding the estimate.",
-        "State the localization with the estimate, and compare it only with estimates at the same one.",
+        "The estimate depends strongly on the localization.",
+        "State the localization with the estimate, and compare only estimates at the same one.",
     ),
     Problem.LOCALIZATION_ZERO: (
         "Nothing holds the chains near w*.",

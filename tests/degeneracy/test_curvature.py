@@ -86,6 +86,7 @@ def test_a_loss_without_one_call_of_the_model_has_no_gauss_newton_part():
 @pytest.mark.smoke
 def test_curvlinops_agrees():
     import curvlinops  # `make` installs it for this alone
+
     p = problem()
     x, y = p.batch(torch.arange(p.n))
     given = (p.model, nn.CrossEntropyLoss(), list(p.model.parameters()), [(x, y)])

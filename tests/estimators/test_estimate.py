@@ -147,5 +147,5 @@ def test_sensitivity_of_draws_with_problems_is_marked(estimate):
     assert "sensitivity to localization -0.300 +- 0.020 (of draws with problems)" in str(
         replace(sensitive, verdict=BAD)
     )
-    own = Verdict(problems=(Finding(Problem.LOCALIZATION_DECIDES, "s is -0.9."),))
+    own = Verdict(notes=(Finding(Problem.LOCALIZATION_DECIDES, "s is -0.9."),))
     assert "(of draws with problems)" not in str(replace(sensitive, verdict=own))

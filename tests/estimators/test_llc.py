@@ -146,7 +146,7 @@ def test_sensitivity_takes_the_virial_where_it_knows_more(make_trace):
     blind = llc(make_trace(energy, stats={"prior_energy": prior_energy}, constants=constants))
     assert abs(known.sensitivity + 30 / 33) < 4 * known.sensitivity_mcse < 0.04
     assert blind.sensitivity_mcse > 0.1
-    assert Problem.LOCALIZATION_DECIDES in kinds(known.verdict.problems)
+    assert Problem.LOCALIZATION_DECIDES in kinds(known.verdict.notes)
     thinned = llc(make_trace(energy, stats={**stats, "excess_mean": energy / 100}, constants=constants))
     assert thinned.sensitivity_mcse == blind.sensitivity_mcse  # its virial is the mean of other points
 
@@ -367,17 +367,13 @@ def test_depth_is_a_lower_bound_under_noise():
 
 
 @pytest.mark.parametrize(
-    ("localization", "found_problems", "found_notes"),
-    [
-        (0.1, set(), set()),
-        (1.5, set(), {Problem.LOCALIZATION_DECIDES}),
-        (9.0, {Problem.LOCALIZATION_DECIDES}, set()),
-    ],
+    ("localization", "found_notes"),
+    [(0.1, set()), (1.5, {Problem.LOCALIZATION_DECIDES}), (9.0, {Problem.LOCALIZATION_DECIDES})],
 )
-def test_localization_decides(make_trace, localization, found_problems, found_notes):
+def test_localization_that_decides_is_no_fault_of_the_draws(make_trace, localization, found_notes):
     energy, prior_energy = quadratic(np.random.default_rng(0), localization)
     verdict = llc(make_trace(energy, stats={"prior_energy": prior_energy})).verdict
-    assert kinds(verdict.problems) == found_problems
+    assert verdict.ok
     assert kinds(verdict.notes) - {Problem.FORMS_DISAGREE} == found_notes
 
 
