@@ -184,8 +184,11 @@ def decode(held: Any, arrays: Mapping[str, NDArray[Any]], kinds: Kinds) -> Any:
         ValueError: If it is something else, or names another class.
     """
     if isinstance(held, dict):
-        if set(held) == {"array", "device"} and held["array"] in arrays:
-            return torch.from_numpy(arrays[held["array"]])
+        if set(held) == {"array", "device"} and str(held["array"]) in arrays:
+            try:
+                return torch.from_numpy(arrays[str(held["array"])])
+            except TypeError as error:
+                raise ValueError(str(error)) from error
         if set(held) == {"leaves"} and isinstance(held["leaves"], dict):
             return {name: decode(leaf, arrays, kinds) for name, leaf in held["leaves"].items()}
         if set(held) == {"plain"} and not isinstance(held["plain"], dict | list):

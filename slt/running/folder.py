@@ -34,9 +34,10 @@ def require_folder(save_to: Any) -> Path | None:
     """
     if save_to is None:
         return None
-    if not isinstance(save_to, str | os.PathLike) or not os.fspath(save_to) or not isinstance(os.fspath(save_to), str):
+    path = os.fspath(save_to) if isinstance(save_to, str | os.PathLike) else None
+    if not isinstance(path, str) or not path or "\0" in path:
         raise SettingsError(f'save_to must be the path of a folder, got {save_to!r}; "." is the working directory.')
-    folder = Path(save_to)
+    folder = Path(path)
     try:
         file = folder.exists() and not folder.is_dir()
         foreign = folder.is_dir() and not (folder / RUN_FILE).is_file() and _holds_something(folder)
