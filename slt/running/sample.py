@@ -74,9 +74,10 @@ def sample(
         The trace. Of a saved run it holds all draws there are, be they more than asked for.
 
     Raises:
-        SettingsError: If a setting is outside its range, or posterior or sampler is something else.
+        SettingsError: If a setting is outside its range, or posterior or sampler is something else, or the sampler
+            does not declare what is to be saved.
         VectorizationError: If "vectorized" was asked for and this model or loss cannot be.
-        ResumeError: If `save_to` holds another run, or one that cannot be read.
+        ResumeError: If `save_to` holds another run, or one that cannot be read, or another process works there.
         SaveError: If the disk refuses; holds the draws so far in ``.trace``.
         Interrupted: On Ctrl-C; holds the draws so far in ``.trace``.
 

@@ -30,7 +30,16 @@ _FORMAT = 2  # of run.json and state.npz
 _INTERVAL = 2.0  # seconds between two saves at least
 _SHARE = 0.04  # of the time that saving may take
 # What the layers of an archive raise where it is damaged.
-_UNREADABLE = (zipfile.BadZipFile, struct.error, EOFError, ValueError, OverflowError, OSError, RecursionError)
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    struct.error,
+    EOFError,
+    ValueError,
+    OverflowError,
+    OSError,
+    RecursionError,
+    NotImplementedError,  # another version of the zip format
+)
 _ONLY_BASELINE = (
     "the saved run was begun by an earlier version of slt: its data and loss are known by the losses at w* alone"
 )
