@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -46,11 +47,18 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object] |
         else:
             write(beside)
         _force_to_disk(beside)
+        _keep_mode(target, beside)
         os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
     if hasattr(os, "O_DIRECTORY"):  # POSIX alone: the rename itself must reach the disk too
         _force_to_disk(target.parent)
+
+
+def _keep_mode(target: Path, beside: Path) -> None:
+    """Give a file the permissions of the one it replaces; a new one has those that the process gives."""
+    if target.exists():
+        beside.chmod(stat.S_IMODE(target.stat().st_mode))
 
 
 def _force_to_disk(path: Path) -> None:

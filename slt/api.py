@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any, Literal
 
 from torch import nn
@@ -17,9 +17,11 @@ from slt.posterior import LocalPosterior
 from slt.posterior.localization import Localization, is_number
 from slt.problem.parameters import Selection
 from slt.running import Allowance, sample_within
+from slt.running.folder import RUN_FILE, require_folder, run_folder
 from slt.running.forecast import in_time
 from slt.running.given import require_sampler
-from slt.running.plan import AUTOMATIC, LEAST_DRAWS, Gradients, make_plan, save_plan, saved_plan
+from slt.running.plan import AUTOMATIC, LEAST_DRAWS, Gradients, make_plan
+from slt.running.saved_plan import require_same_choices, save_plan, saved_plan
 from slt.samplers import Sampler
 from slt.trace import Trace
 
@@ -82,7 +84,8 @@ def estimate_llc(
 
     Raises:
         SettingsError: If a setting is outside its range.
-        ResumeError: If `save_to` holds another run.
+        ResumeError: If `save_to` holds another run, or one that cannot be read, or another process works there.
+        SaveError: If the disk refuses; holds the draws so far in ``.trace``.
 
     >>> import slt
     >>> toy = slt.toys.quadratic(4)
@@ -103,6 +106,7 @@ def estimate_llc(
     seconds = DEFAULT_SECONDS if budget is None else budget
     if not isinstance(seconds, Gradients) and not (is_number(seconds) and 0 < seconds < math.inf):
         raise SettingsError(f"budget must be positive seconds, as a number, or slt.Gradients(n), got {budget!r}.")
+    folder = require_folder(save_to)
     posterior = LocalPosterior(
         model,
         data,
@@ -115,30 +119,33 @@ def estimate_llc(
     )
     import_whole("arviz")  # takes seconds, which are not the budget's
     start = time.monotonic()
-    folder = None if save_to is None else Path(save_to)
-    plan = saved_plan(folder) or make_plan(posterior, sampler, count, seconds)
-    if folder is not None:
-        save_plan(folder, plan)
-    counted = isinstance(seconds, Gradients)
-    stop = _Stop(target_relative_error, None if counted else start + seconds)
-    trace = sample_within(
-        Allowance(seconds.n, plan.draw_gradients) if counted else Allowance(deadline=start + seconds),
-        posterior.with_batch_size(plan.batch_size),
-        AUTOMATIC[plan.sampler]() if sampler == "auto" else sampler,
-        chains=count or plan.chains,
-        draws=plan.draws,
-        warmup=plan.warmup,
-        thin=plan.thin,
-        seed=seed,
-        until=stop,
-        least=LEAST_DRAWS,
-        forecast=stop.forecast,
-        chain_method=plan.chain_method,
-        progress=progress,
-        save_to=folder,
-        ending=lambda: {"notes": [plan.reason, stop.reason], "way_in": stop.way_in},
-        threads=plan.threads,
-    )
+    with nullcontext() if folder is None else run_folder(folder):
+        plan = saved_plan(folder)
+        if folder is not None and plan is not None:
+            require_same_choices(folder, plan, sampler, count, batch_size)
+        plan = plan or make_plan(posterior, sampler, count, seconds)
+        if folder is not None and not (folder / RUN_FILE).exists():
+            save_plan(folder, plan)
+        counted = isinstance(seconds, Gradients)
+        stop = _Stop(target_relative_error, None if counted else start + seconds)
+        trace = sample_within(
+            Allowance(seconds.n, plan.draw_gradients) if counted else Allowance(deadline=start + seconds),
+            posterior.with_batch_size(plan.batch_size),
+            AUTOMATIC[plan.sampler]() if sampler == "auto" else sampler,
+            chains=count or plan.chains,
+            draws=plan.draws,
+            warmup=plan.warmup,
+            thin=plan.thin,
+            seed=seed,
+            until=stop,
+            least=LEAST_DRAWS,
+            forecast=stop.forecast,
+            chain_method=plan.chain_method,
+            progress=progress,
+            save_to=folder,
+            ending=lambda: {"notes": [plan.reason, stop.reason], "way_in": stop.way_in},
+            threads=plan.threads,
+        )
     return llc(trace)
 
 

@@ -12,7 +12,7 @@
     |-- NotAvailableError                no exact value is known, or none that holds there
     |-- VectorizationError               this model or loss cannot run all chains in one call
     |-- TraceFileError                   a saved trace: missing, truncated, of another format
-    |-- ResumeError                      a folder holds another run, or one that cannot be read
+    |-- ResumeError                      a folder holds another run, or one that cannot be read, or is in use
     |-- SaveError                        the run could not be saved; carries what was drawn
     |-- NoDrawsError                     there is no draw of a living chain to estimate from; carries the trace
     |-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
@@ -65,7 +65,7 @@ class TraceFileError(SltError):
 
 
 class ResumeError(SltError):
-    """A folder holds another run, or one that cannot be read."""
+    """A folder holds another run, or one that cannot be read, or another process works in it."""
 
 
 class NoDrawsError(SltError):
@@ -124,7 +124,7 @@ class SaveError(SltError):
     """The run could not be saved, for want of space or permission; what was saved before stays.
 
     Attributes:
-        trace: The draws made so far, observables aside, or None if warmup had not ended.
+        trace: The draws made so far, observables aside, or None if nothing was drawn yet.
     """
 
     def __init__(self, message: str, trace: Any) -> None:

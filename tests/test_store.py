@@ -51,6 +51,24 @@ def test_symbolic_link_stays_a_link(tmp_path):
     assert (tmp_path / "target").read_text() == "new"
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o440])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, mode):
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(mode)
+    atomic_write(path, b"new")
+    assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_new_file_has_the_mode_that_the_process_gives(tmp_path):
+    before = os.umask(0o027)
+    try:
+        atomic_write(tmp_path / "file", b"new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere does not exist"):
         atomic_write(tmp_path / "nowhere" / "file", b"")

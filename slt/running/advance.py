@@ -68,6 +68,12 @@ def advance(
     return Run(step, nbeta, state, tuning, adaptation, dead), block
 
 
+def recorded_names(thin: int) -> tuple[str, ...]:
+    """Names of what `advance` records of every draw."""
+    means = ("excess_mean",) if thin > 1 else ()
+    return ("distance", "prior_energy", "excess", "diverging", "acceptance_rate", "virial", "surplus", *means)
+
+
 def _position(posterior: Posterior, w: Params) -> Draws:
     return {"distance": posterior.distance(w), "prior_energy": posterior.prior_energy(w)}
 

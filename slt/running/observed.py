@@ -28,7 +28,7 @@ class Observed:
     def __init__(self, recorders: Mapping[str, Callable[[Params], Tensor]], center: Params, chains: int) -> None:
         """Try every observable once."""
         self._recorders = recorders
-        self.at_center = {name: _array(record(center)) for name, record in recorders.items()}
+        self.at_center = self.at(center)
         self.draw_bytes = chains * sum(value.nbytes for value in self.at_center.values())
         rows = int(np.clip(_BYTES // max(self.draw_bytes, 1), 1, _DRAWS))
         self._buffers = {
@@ -36,6 +36,14 @@ class Observed:
         }
         self._rows = rows
         self.filled = 0
+
+    def at(self, w: Params) -> dict[str, NDArray[Any]]:
+        """Return what every observable gives at some positions, which are not recorded."""
+        return {name: _array(record(w)) for name, record in self._recorders.items()}
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Shape of one recorded draw, (chains, ...)."""
+        return self._buffers[name].shape[1:]
 
     @property
     def room(self) -> int:

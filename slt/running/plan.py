@@ -1,23 +1,19 @@
 """What an automatic run does with its budget: the sampler, the number of steps, the way chains are evaluated."""
 
-import json
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from slt._statistics import MIN_DRAWS
-from slt._store import atomic_write
-from slt.errors import ResumeError, SettingsError
+from slt.errors import SettingsError
 from slt.posterior import LocalPosterior
 from slt.posterior.localization import is_number
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod, InPlace
-from slt.running.saved import PLAN_FILE
 from slt.samplers import HMC, SGLD, Sampler
 
 AUTOMATIC = {"HMC": HMC, "SGLD": SGLD}
@@ -170,32 +166,6 @@ def _require_enough(budget: Gradients, sampler: Sampler, chains: int, cost: _Cos
             f"step, {_LEAST_WARMUP} steps of warmup and {MIN_DRAWS} draws. Got {budget.n:,}; raise it, or take "
             "fewer chains."
         )
-
-
-def saved_plan(folder: Path | None) -> Plan | None:
-    """Read the plan of a run that is resumed.
-
-    Args:
-        folder: The run's folder, or None.
-
-    Returns:
-        The plan; None if there is none yet.
-
-    Raises:
-        ResumeError: If it cannot be read.
-    """
-    if folder is None or not (folder / PLAN_FILE).exists():
-        return None
-    try:
-        return Plan(**json.loads((folder / PLAN_FILE).read_text()))
-    except (ValueError, TypeError) as error:
-        raise ResumeError(f"{folder / PLAN_FILE} is damaged: {error}. Remove the folder to start afresh.") from error
-
-
-def save_plan(folder: Path, plan: Plan) -> None:
-    """Write the plan where the run will be."""
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(folder / PLAN_FILE, json.dumps(plan._asdict()).encode())
 
 
 class Way(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a run depends on: as settings in its trace, and as fingerprints that tell one run from another."""
+"""What a run was given, and what of it stands in its trace."""
 
 import platform
 import sys
@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from slt._store import fingerprint, slt_version
+from slt._store import slt_version
 from slt.posterior import LocalPosterior
 from slt.problem.evaluate import InPlace
-from slt.problem.fingerprints import content, weights
 from slt.running._groups import join_tuning
 from slt.running.advance import Run
 from slt.running.counted import Counted
-from slt.running.tuning import Tuned, to_arrays, tuned_arrays
+from slt.running.tuning import to_arrays
 from slt.samplers import Sampler
 from slt.trace import Trace
 
@@ -86,31 +85,26 @@ def build_trace(
     )
 
 
-def identity(setup: Setup, at_center: Mapping[str, NDArray[Any]], tuning: Tuned | None) -> dict[str, str]:
-    """Fingerprints of all that decides the draws, by the names under which a refusal tells them."""
-    posterior, problem, bound = setup.posterior, setup.posterior.problem, setup.bound
-    state = {name: content(t) for name, t in weights(problem.model).items()}
-    baseline = problem.loss_center if problem.baseline is None else content(problem.baseline)
-    moving = {s.name: None if s.index is None else content(s.index) for s in problem.segments}
-    precisions = [content(p) for p in posterior.precisions]
+def environment(device: torch.device) -> dict[str, Any]:
+    """What may change under a run that is resumed; its draws are then the same to rounding only."""
     return {
-        "weights": fingerprint(state),
-        "data or loss (the baseline at w*)": fingerprint([baseline, problem.loss.convention, posterior.n]),
-        "parameters": fingerprint(moving),
-        "localization": fingerprint(precisions),
-        "nbeta": fingerprint(posterior.nbeta),
-        "batch_size": fingerprint(posterior.batch_size),
-        "sampler": fingerprint(repr(setup.sampler)),
-        "tuning": fingerprint(None if tuning is None else {k: np.asarray(v) for k, v in tuned_arrays(tuning).items()}),
-        "chain_method": fingerprint(isinstance(bound.evaluator, InPlace)),
-        "observables": fingerprint(at_center),
-        **{name: fingerprint(getattr(setup, name)) for name in ("chains", "warmup", "thin", "seed")},
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "device": str(device),
+        **versions(),
     }
 
 
-def environment() -> dict[str, Any]:
-    """What may change under a run that is resumed; its draws are then the same to rounding only."""
-    return {"threads": torch.get_num_threads(), "machine": platform.machine(), **_versions()}
+def versions() -> dict[str, str]:
+    """Versions of what computes the draws."""
+    return {
+        "slt": slt_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": sys.platform,
+    }
 
 
 def _settings(setup: Setup, draws: int) -> dict[str, Any]:
@@ -140,7 +134,7 @@ def _settings(setup: Setup, draws: int) -> dict[str, Any]:
         "state_dtype": _type_name(problem.dtype),
         "device": str(problem.device),
         "threads": torch.get_num_threads(),
-        "versions": _versions(),
+        "versions": versions(),
         "notes": notes,
     }
 
@@ -157,14 +151,4 @@ def _describe_localization(posterior: LocalPosterior) -> dict[str, Any]:
         "localization_rule": "isotropic" if isotropic else given if isinstance(given, str) else "mapping",
         "localization_uniform": all(bool((p == p.reshape(-1)[:1]).all()) for p in posterior.precisions),
         "localization_zero": not any(bool((p > 0).any()) for p in posterior.precisions),
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "slt": slt_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": sys.platform,
     }

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,15 +15,16 @@ from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod
 from slt.running.counted import Allowance, Counted
+from slt.running.folder import require_folder, run_folder
 from slt.running.forecast import in_bytes, in_time
 from slt.running.given import require_posterior, require_sampler
 from slt.running.observed import Observed
-from slt.running.provenance import Setup, environment, identity
+from slt.running.provenance import Setup
 from slt.running.saved import SavedRun
 from slt.running.session import Session
 from slt.running.tuning import Tuned
 from slt.samplers import Sampler
-from slt.trace import TRACE_FILE, Trace
+from slt.trace import Trace
 
 _LONG_SECONDS, _LARGE_BYTES = 60.0, 1e8  # from which a run is worth a word before it starts
 _TIMED_STEPS = 3
@@ -74,9 +74,10 @@ def sample(
         The trace. Of a saved run it holds all draws there are, be they more than asked for.
 
     Raises:
-        SettingsError: If a setting is outside its range, or posterior or sampler is something else.
+        SettingsError: If a setting is outside its range, or posterior or sampler is something else, or the sampler
+            does not declare what is to be saved.
         VectorizationError: If "vectorized" was asked for and this model or loss cannot be.
-        ResumeError: If `save_to` holds another run, or one that cannot be read.
+        ResumeError: If `save_to` holds another run, or one that cannot be read, or another process works there.
         SaveError: If the disk refuses; holds the draws so far in ``.trace``.
         Interrupted: On Ctrl-C; holds the draws so far in ``.trace``.
 
@@ -146,16 +147,14 @@ def sample_within(
     warmup, seed = require_integer("warmup", warmup, 0), require_integer("seed", seed)
     if until is not None and not callable(until):
         raise SettingsError(f"until must be a function of the trace so far, got {until!r}.")
-    with untouched(posterior.problem.model):
+    folder = require_folder(save_to)
+    with nullcontext() if folder is None else run_folder(folder) as lock, untouched(posterior.problem.model):
         if threads is not None:
             torch.set_num_threads(threads)
         bound = Counted.of(posterior.bind(chain_method, chains), posterior.n)
         observed = Observed(bind_all(observe, posterior, bound), bound.center, chains)
         setup = Setup(posterior, bound, sampler, chains, warmup, thin, seed)
-        saved = None
-        if save_to is not None:
-            saved = SavedRun(save_to, identity(setup, observed.at_center, tuning), environment())
-            setup = replace(setup, notes=tuple(_moved(saved.begun_in, environment())))
+        saved = None if folder is None or lock is None else SavedRun(folder, lock, setup, observed, tuning)
         session = Session(setup, observed, saved)
         # Where `until` decides there is no telling how long it takes.
         total = warmup + draws * thin if until is None else None
@@ -171,14 +170,10 @@ def sample_within(
         except KeyboardInterrupt as interrupt:
             trace = session.trace() if session.rounds else None
             got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
-            more = "" if save_to is None else f"; the same call resumes from {save_to}"
+            more = "" if folder is None else f"; the same call resumes from {folder}"
             raise Interrupted(f"sampling was interrupted; {got}{more}.", trace) from interrupt
         trace = session.trace().with_settings(**ending())
-    if save_to is None:
-        return trace
-    folder = Path(save_to)
-    trace.save(folder / TRACE_FILE)
-    return trace.with_observables(folder / "observables")
+        return trace if saved is None else saved.finish(trace)
 
 
 def _tell(session: Session, draws: int, bar: tqdm) -> None:
@@ -193,13 +188,3 @@ def _tell(session: Session, draws: int, bar: tqdm) -> None:
     seconds = session.step_seconds * (setup.warmup + draws * setup.thin)
     if seconds > _LONG_SECONDS:
         bar.write(f"{setup.chains} chains of {setup.warmup + draws * setup.thin:,} steps: about {in_time(seconds)}")
-
-
-def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Note what changed under a run that is resumed."""
-    changed = [f"{name} {before.get(name)} -> {now.get(name)}" for name in now if before.get(name) != now.get(name)]
-    if not changed:
-        return []
-    return [
-        f"the run was resumed under other conditions ({', '.join(changed)}): its draws are the same to rounding only"
-    ]

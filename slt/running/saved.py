@@ -1,30 +1,48 @@
 """A run on disk: draws appended, everything else whole or absent, so that a kill loses one interval at most."""
 
-import ast
-import importlib
-import io
-import json
-import os
+import struct
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from slt._store import atomic_write, slt_version
+from slt._locks import Lock
+from slt._store import atomic_write
 from slt.errors import ResumeError
-from slt.running.advance import Draws
+from slt.running import columns
+from slt.running.advance import Draws, Run, recorded_names
+from slt.running.columns import Column
+from slt.running.documents import damage, from_text, is_count, read_document, to_text, write_document
+from slt.running.encoded import Declared, Layout, archive, decode, encode, read_archive, require_fit, to_device
+from slt.running.folder import RUN_FILE, require_writable, saving
+from slt.running.identity import Identity, identify, identify_by_baseline
+from slt.running.observed import Observed
+from slt.running.provenance import Setup, environment
+from slt.running.tuning import Tuned
+from slt.trace import TRACE_FILE, Trace
 
-RUN_FORMAT = 1
-PLAN_FILE = "plan.json"  # may lie in a folder before the run does: the choices of a call that made the run
-_HEADER_BYTES = 256  # of each .npy file: room for any number of draws, so that it can be rewritten in place
+_FORMAT = 2  # of run.json and state.npz
 _INTERVAL = 2.0  # seconds between two saves at least
 _SHARE = 0.04  # of the time that saving may take
+# What the layers of an archive raise where it is damaged.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    struct.error,
+    EOFError,
+    ValueError,
+    OverflowError,
+    OSError,
+    RecursionError,
+    NotImplementedError,  # another version of the zip format
+)
+_ONLY_BASELINE = (
+    "the saved run was begun by an earlier version of slt: its data and loss are known by the losses at w* alone"
+)
 
 
 class Saved(NamedTuple):
@@ -33,78 +51,186 @@ class Saved(NamedTuple):
     warmed: int
     drawn: int
     rows: int
-    runs: list[Any]
+    runs: list[Run]
 
 
 class SavedRun:
     """The folder of one run.
 
     ``run.json`` says whose run it is; ``draws/`` and ``observables/`` hold one .npy file for each recorded name, first
-    axis draws, second axis chains, which only ever grow; ``state.npz`` holds what the chains need to go on and how many
-    of the draws count. A save appends draws, forces them to the disk, and then replaces the state in one step: what a
-    kill leaves behind the counted draws is cut off at the next start.
+    axis draws, second axis chains, which only ever grow; ``state.npz`` holds what the chains need to go on, how many of
+    the draws count, and a checksum of those in each file. A save appends draws, forces them to the disk, and then
+    replaces the state in one step: what a kill leaves behind the counted draws is cut off at the next start.
 
     Args:
-        folder: Made if it is not there.
-        identity: Fingerprints of what the run depends on, by name.
-        environment: What may change without making it another run, such as versions and threads.
+        folder: The folder, which `run_folder` has prepared.
+        lock: Whether it is locked, and may be written.
+        setup: What was chosen.
+        observed: What is recorded beside the loss.
+        tuning: What was given in the place of a warmup.
 
     Raises:
-        ResumeError: If the folder holds another run, something else, or a format that this version does not read.
+        ResumeError: If the folder holds another run, or a file that cannot be read.
+        SaveError: If it may not be written.
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str], identity: Mapping[str, str], environment: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, folder: Path, lock: Lock, setup: Setup, observed: Observed, tuning: Tuned | None) -> None:
         """Open the folder, or found it."""
-        self.folder = Path(folder)
+        self.folder, self._lock, self._setup = folder, lock, setup
         self._due = time.monotonic() + _INTERVAL
-        manifest = self.folder / "run.json"
-        if manifest.exists():
-            self.begun_in = self._check(manifest, identity)
-            return
-        if self.folder.exists() and (not self.folder.is_dir() or set(os.listdir(self.folder)) - {PLAN_FILE}):
-            raise ResumeError(f"{self.folder} is not empty and holds no run of slt. Name another folder, or empty it.")
-        for name in ("draws", "observables"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        self.begun_in = dict(environment)
-        text = {"format": RUN_FORMAT, "slt": slt_version(), "identity": dict(identity), "environment": self.begun_in}
-        atomic_write(manifest, json.dumps(text, indent=1).encode())
+        self._columns: dict[str, Column] = {}
+        self._kept: tuple[int, int] | None = None  # steps and draws that are on the disk
+        # The numbers that are counted, by file: shape of a draw, and type where it is known.
+        self._expected: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {
+            **{f"draws/{name}": ((setup.chains,), None) for name in recorded_names(setup.thin)},
+            **{f"observables/{k}": (observed.shape_of(k), v.dtype) for k, v in observed.at_center.items()},
+        }
+        self._now = environment(setup.posterior.problem.device)
+        self.begun_in = dict(self._now)
+        self._format = _FORMAT
+        if (folder / RUN_FILE).exists():
+            self._open(setup, observed, tuning)
+        else:
+            self._found(identify(setup, observed, tuning))
 
-    def load(self, sampler: Any) -> Saved | None:
-        """Read the state of the last save, and cut off draws that it does not count.
+    def _open(self, setup: Setup, observed: Observed, tuning: Tuned | None) -> None:
+        """Compare the folder's run with this one."""
+        path = self.folder / RUN_FILE
+        held = read_document(path, _FORMAT)
+        theirs: Any = held.get("identity")
+        numbers, begun_in = held.get("numbers", {}), held.get("environment")
+        if not (_is_mapping(theirs, str) and _is_mapping(numbers, list) and isinstance(begun_in, dict)):
+            raise ResumeError(damage(path, "it does not say whose run it is"))
+        if any(not isinstance(x, int | float) for each in numbers.values() for x in each):
+            raise ResumeError(damage(path, "it holds text in the place of numbers"))
+        self._format, self.begun_in = held.get("format", 1), begun_in
+        ours = (identify if self._format > 1 else identify_by_baseline)(setup, observed, tuning)
+        other = ours.differences(theirs, numbers)
+        if other:
+            raise ResumeError(
+                f"{self.folder} holds a run with other {', '.join(other)}. Give the same to resume it, or name another "
+                "folder."
+            )
+
+    def _found(self, identity: Identity) -> None:
+        with saving(self.folder):
+            for name in ("draws", "observables"):
+                (self.folder / name).mkdir(exist_ok=True)
+            held = {"identity": identity.exact, "numbers": identity.numbers, "environment": self.begun_in}
+            write_document(self.folder / RUN_FILE, _FORMAT, held)
+
+    def notes(self) -> list[str]:
+        """What a reader of the trace should know: other conditions, an older format, a folder without a lock."""
+        before, now = self.begun_in, self._now
+        changed = [f"{k} {before[k]!s:.80} -> {now[k]}" for k in now if k in before and before[k] != now[k]]
+        told = []
+        if changed:
+            told.append(
+                f"the run was resumed under other conditions ({', '.join(changed)}): its draws are the same to "
+                "rounding only"
+            )
+        if self._format == 1:
+            told.append(_ONLY_BASELINE)
+        if self._lock.writable and not self._lock.held:
+            told.append(f"{self._lock.reason}; no other process may work in that folder")
+        return told
+
+    def require_writable(self) -> None:
+        """Refuse to go on where nothing can be saved.
+
+        Raises:
+            SaveError: If the folder may not be written.
+        """
+        require_writable(self.folder, self._lock)
+
+    def load(self, hints: Declared, layouts: Sequence[Layout]) -> Saved | None:
+        """Check all that was saved, whole; then cut off draws that do not count, and return the state.
 
         Args:
-            sampler: The run's sampler; its module is where its State, Tuning and Adaptation are looked for.
+            hints: What the run's sampler declares.
+            layouts: The groups of chains.
 
         Returns:
             The state, or None if nothing was saved yet.
 
         Raises:
-            ResumeError: If a file is missing, cut short or damaged.
+            ResumeError: If a file is missing, cut short, damaged, or not of this run.
         """
         path = self.folder / "state.npz"
         if not path.exists():
             return None
         try:
-            with path.open("rb") as file, np.load(file) as arrays:
-                held = json.loads(str(arrays["tree"]))
-                runs = [_decode(run, arrays, sampler) for run in held["runs"]]
-            saved = Saved(held["warmed"], held["drawn"], held["rows"], runs)
-        except (zipfile.BadZipFile, EOFError, ValueError, KeyError, OSError) as error:
-            raise ResumeError(
-                f"{path} cannot be read: {str(error).splitlines()[0]} The draws beside it are kept; remove the folder "
-                "to start afresh."
-            ) from error
-        for file in self._files():
-            _cut(file, saved.drawn)
+            with path.open("rb") as file:
+                text, arrays = read_archive(file, path.stat().st_size)
+            held = from_text(text, path, _FORMAT)
+            saved = self._state(held, arrays, hints, layouts)
+            known = _columns(held.get("files"))
+        except (
+            zipfile.BadZipFile,
+            struct.error,
+            EOFError,
+            ValueError,
+            OverflowError,
+            OSError,
+            RecursionError,
+        ) as error:
+            raise ResumeError(damage(path, str(error))) from error
+        self._check_files(saved.drawn, known)
+        if saved.drawn and self._lock.writable:
+            with saving(self.folder):
+                for name, column in self._columns.items():
+                    columns.cut(self.folder / f"{name}.npy", saved.drawn, column)
+        self._kept = saved.warmed, saved.drawn
         return saved
 
+    def _state(
+        self, held: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], hints: Declared, layouts: Sequence[Layout]
+    ) -> Saved:
+        """Build the state that a text and arrays describe; a ValueError says what does not fit."""
+        progress: list[Any] = [held.get(name) for name in ("warmed", "drawn", "rows", "runs")]
+        warmed, drawn, rows, runs = progress
+        if not (is_count(warmed) and is_count(drawn) and is_count(rows) and isinstance(runs, list)):
+            raise ValueError("it does not say how far the run was")
+        if warmed > self._setup.warmup or (drawn and warmed < self._setup.warmup) or len(runs) != len(layouts):
+            raise ValueError(f"{warmed} steps of warmup, {drawn} draws and {len(runs)} groups are not those of the run")
+        problem, built = self._setup.posterior.problem, []
+        for tree, layout in zip(runs, layouts, strict=True):
+            run = decode(tree, arrays, hints.kinds)
+            if type(run) is not Run or run.step != warmed + drawn * self._setup.thin:
+                raise ValueError("a group of chains is not where the run was")
+            require_fit(run, hints, layout)
+            # A device may be gone; what was on the model's goes to where the model is now.
+            self.begun_in.setdefault("device", tree["fields"][Run._fields.index("nbeta")]["device"])
+            built.append(to_device(run, problem.device)._replace(dead=run.dead))
+        return Saved(warmed, drawn, rows, built)
+
+    def _check_files(self, drawn: int, known: Mapping[str, Column] | None) -> None:
+        """Check every file of draws: all that is counted must be there, and nothing that is not the run's."""
+        found = {
+            f"{p.parent.name}/{p.stem}" for kind in ("draws", "observables") for p in (self.folder / kind).glob("*.npy")
+        }
+        strange = sorted(found - set(self._expected))
+        if strange:
+            raise ResumeError(f"{self.folder} holds {strange[0]}.npy, which the run did not write. Move it elsewhere.")
+        if known is not None and set(known) != (set(self._expected) if drawn else set()):
+            raise ResumeError(damage(self.folder / "state.npz", "it does not count the files of the run"))
+        if drawn:
+            self._columns = {
+                name: columns.check(
+                    self.folder / f"{name}.npy", drawn, row, dtype, None if known is None else known[name]
+                )
+                for name, (row, dtype) in self._expected.items()
+            }
+
     def draws(self) -> Draws:
-        """Read what is recorded of every draw, observables aside, (chains, draws) each."""
+        """Read what is recorded of every draw that counts, observables aside, (chains, draws) each."""
+        drawn = 0 if self._kept is None else self._kept[1]
         found = {}
-        for file in sorted((self.folder / "draws").glob("*.npy")):
-            found[file.stem] = torch.from_numpy(np.ascontiguousarray(np.load(file).swapaxes(0, 1)))
+        for name in self._columns:
+            kind, _, stem = name.partition("/")
+            if kind == "draws":
+                array = np.load(self.folder / f"{name}.npy")[:drawn]
+                found[stem] = torch.from_numpy(np.ascontiguousarray(array.swapaxes(0, 1)))
         return found
 
     @property
@@ -114,113 +240,55 @@ class SavedRun:
 
     def save(self, blocks: list[Draws], observed: Mapping[str, NDArray[Any]], saved: Saved) -> None:
         """Append draws, and what was observed of them, (draws, chains, ...) each; then replace the state."""
+        if self._kept == (saved.warmed, saved.drawn):
+            return
         start = time.monotonic()
+        counted = dict(self._columns)
         for name in blocks[0] if blocks else ():
             array = torch.cat([block[name] for block in blocks], dim=1).numpy().swapaxes(0, 1)
-            _append(self.folder / "draws" / f"{name}.npy", array, saved.drawn)
+            self._append(f"draws/{name}", array, saved.drawn, counted)
         for name, array in observed.items():
             if len(array):
-                _append(self.folder / "observables" / f"{name}.npy", array, saved.drawn)
+                self._append(f"observables/{name}", array, saved.drawn, counted)
         arrays: dict[str, NDArray[Any]] = {}
-        runs = [_encode(run, arrays) for run in saved.runs]
-        tree = json.dumps({"warmed": saved.warmed, "drawn": saved.drawn, "rows": saved.rows, "runs": runs})
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, tree=np.array(tree), **arrays)
-        atomic_write(self.folder / "state.npz", buffer.getvalue())
+        held = {**saved._asdict(), "runs": [encode(run, arrays) for run in saved.runs]}
+        text = to_text(_FORMAT, {**held, "files": {name: counted[name]._asdict() for name in sorted(counted)}})
+        atomic_write(self.folder / "state.npz", archive(text, arrays))
+        self._columns, self._kept = counted, (saved.warmed, saved.drawn)
         now = time.monotonic()
         self._due = now + max(_INTERVAL, (now - start) / _SHARE)
 
-    def _check(self, manifest: Path, identity: Mapping[str, str]) -> dict[str, Any]:
-        try:
-            held = json.loads(manifest.read_text())
-            form, theirs, environment = held["format"], held["identity"], held["environment"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ResumeError(
-                f"{manifest} is damaged or no run of slt: {error}. Remove the folder to start afresh."
-            ) from error
-        if form > RUN_FORMAT:
-            raise ResumeError(
-                f"{manifest} has format {form}, written by slt {held.get('slt')}; this slt {slt_version()} reads "
-                f"formats up to {RUN_FORMAT}. Resume it with that version, or name another folder."
-            )
-        other = sorted(name for name in {*theirs, *identity} if theirs.get(name) != identity.get(name))
-        if other:
-            raise ResumeError(
-                f"{self.folder} holds a run with other {', '.join(other)}. Give the same to resume it, or name another "
-                "folder."
-            )
-        return environment
+    def finish(self, trace: Trace) -> Trace:
+        """Write the trace of a run that has ended.
 
-    def _files(self) -> list[Path]:
-        return sorted([*(self.folder / "draws").glob("*.npy"), *(self.folder / "observables").glob("*.npy")])
+        Returns:
+            The trace, with the observables that lie beside it.
+
+        Raises:
+            SaveError: If the disk refuses.
+        """
+        if self._lock.writable:
+            with saving(self.folder, lambda: trace):
+                trace.save(self.folder / TRACE_FILE)
+        return trace.with_observables(self.folder / "observables")
+
+    def _append(self, name: str, array: NDArray[Any], total: int, counted: dict[str, Column]) -> None:
+        counted[name] = columns.append(self.folder / f"{name}.npy", array, total, counted.get(name))
 
 
-def _append(path: Path, array: NDArray[Any], total: int) -> None:
-    """Add draws (draws, chains, ...) to a file that then counts `total`."""
-    # What a kill left behind the counted draws was cut off when the run was loaded.
-    with path.open("r+b" if path.exists() else "w+b") as file:
-        row = array.nbytes // len(array) if len(array) else 0
-        file.seek(_HEADER_BYTES + (total - len(array)) * row)
-        file.write(np.ascontiguousarray(array).data)
-        file.seek(0)
-        file.write(_header(array.dtype, (total, *array.shape[1:])))
-        file.flush()
-        os.fsync(file.fileno())
+def _is_mapping(held: Any, kind: type) -> bool:
+    return isinstance(held, dict) and all(isinstance(value, kind) for value in held.values())
 
 
-def _cut(path: Path, drawn: int) -> None:
-    with path.open("r+b") as file:
-        try:
-            held = ast.literal_eval(file.read(_HEADER_BYTES)[10:].decode("latin1"))
-            dtype, shape = np.dtype(held["descr"]), held["shape"]
-        except (ValueError, SyntaxError, KeyError, TypeError) as error:
-            raise ResumeError(
-                f"{path} is damaged: it does not begin as a .npy file. Remove the folder to start afresh."
-            ) from error
-        size = _HEADER_BYTES + drawn * int(np.prod(shape[1:])) * dtype.itemsize
-        if path.stat().st_size < size:
-            raise ResumeError(
-                f"{path} holds {path.stat().st_size} bytes where {drawn} draws need {size}: it was cut short. Copy it "
-                "again from where it was made, or remove the folder to start afresh."
-            )
-        file.seek(0)
-        file.write(_header(dtype, (drawn, *shape[1:])))
-        file.truncate(size)
-
-
-def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """Write the opening of a .npy file (format 1.0), padded to a fixed length."""
-    text = repr({"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
-    length = _HEADER_BYTES - 10
-    return b"\x93NUMPY\x01\x00" + length.to_bytes(2, "little") + text.ljust(length - 1).encode() + b"\n"
-
-
-def _encode(tree: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    """Write nested NamedTuples, dicts and tensors as JSON and arrays: reading them runs no code."""
-    if isinstance(tree, Tensor):
-        key = f"a{len(arrays)}"
-        arrays[key] = tree.cpu().numpy()
-        return {"array": key, "device": str(tree.device)}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        kind = type(tree)
-        fields = [_encode(value, arrays) for value in tree]
-        return {"kind": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
-    if isinstance(tree, dict):
-        return {"leaves": {name: _encode(leaf, arrays) for name, leaf in tree.items()}}
-    return {"plain": tree}
-
-
-def _decode(held: dict[str, Any], arrays: Mapping[str, NDArray[Any]], sampler: Any) -> Any:
-    if "array" in held:
-        return torch.from_numpy(arrays[held["array"]]).to(held["device"])
-    if "leaves" in held:
-        return {name: _decode(leaf, arrays, sampler) for name, leaf in held["leaves"].items()}
-    if "plain" in held:
-        return held["plain"]
-    module, name = held["kind"].split(":")
-    if not (module.startswith("slt.") or module == type(sampler).__module__):
-        raise ValueError(f"it holds a {held['kind']}, which is none of slt's or the sampler's.")
-    kind: Any = importlib.import_module(module)
-    for part in name.split("."):
-        kind = getattr(kind, part)
-    return kind(*(_decode(value, arrays, sampler) for value in held["fields"]))
+def _columns(held: Any) -> dict[str, Column] | None:
+    """Read what a state counts of each file; None of a state that does not say it."""
+    if held is None:
+        return None
+    if not _is_mapping(held, dict):
+        raise ValueError("it does not say what its files hold")
+    found = {}
+    for name, column in held.items():
+        if set(column) != set(Column._fields) or not isinstance(column["row"], list):
+            raise ValueError(f"it does not say what {name} holds")
+        found[name] = Column(column["dtype"], tuple(column["row"]), column["crc32"])
+    return found

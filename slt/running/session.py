@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from slt._noise import Random
 from slt._statistics import MIN_DRAWS
-from slt.errors import SaveError
+from slt.errors import SettingsError
 from slt.problem.data import tensors_of
 from slt.problem.evaluate import InPlace
 from slt.running._groups import join, join_tuning, part, part_tuning
 from slt.running.advance import Draws, Run, advance
 from slt.running.counted import Allowance
+from slt.running.encoded import DECLARE, Layout, declared, require_fit
+from slt.running.folder import saving
 from slt.running.observed import Observed
 from slt.running.provenance import Setup, build_trace
 from slt.running.saved import Saved, SavedRun
@@ -59,12 +61,12 @@ class Session:
         self.step_seconds = 0.0
 
     def start(self, tuning: Tuned | None) -> None:
-        """Put the chains at w*, or where the saved run left them."""
-        held = None if self.saved is None else self.saved.load(self.setup.sampler)
-        if self.saved is not None and held is not None:
-            self.warmed, self.drawn, self.setup.bound.tally.rows, self.runs = held
-            if self.drawn:
-                self.rounds = [self.saved.draws()]
+        """Put the chains at w*, or where the saved run left them.
+
+        Raises:
+            SettingsError: If the run is to be saved, and its sampler does not declare what it keeps.
+        """
+        if self.saved is not None and self._resume(self.saved):
             return
         sizes = [segment.size for segment in self.setup.posterior.problem.segments]
         for group in self.groups:
@@ -77,6 +79,30 @@ class Session:
                 found = from_arrays(tuning, found, self.setup.bound.evaluator, sizes, group.chains)
                 adaptation = None
             self.runs.append(Run(0, nbeta, state, found, adaptation, torch.zeros(count, dtype=torch.bool)))
+            if self.saved is not None:
+                self._require_declared(group, self.runs[-1])
+
+    def _resume(self, saved: SavedRun) -> bool:
+        """Go to where the saved run was; return whether there was one."""
+        held = saved.load(declared(self.setup.sampler), [self._layout(group) for group in self.groups])
+        self.setup = replace(self.setup, notes=(*self.setup.notes, *saved.notes()))
+        if held is None:
+            saved.require_writable()
+            return False
+        self.warmed, self.drawn, self.setup.bound.tally.rows, self.runs = held
+        if self.drawn:
+            self.rounds = [saved.draws()]
+        return True
+
+    def _layout(self, group: Group) -> Layout:
+        leaves = {name: sum(sizes) for name, sizes in self.setup.bound.evaluator.leaves.items()}
+        return Layout(group.chains.stop - group.chains.start, leaves)
+
+    def _require_declared(self, group: Group, run: Run) -> None:
+        try:
+            require_fit(run, declared(self.setup.sampler), self._layout(group))
+        except ValueError as error:
+            raise SettingsError(f"{type(self.setup.sampler).__name__} cannot be saved: {error}. {DECLARE}.") from error
 
     def warm(self, bar: Any, *, until: int | None = None) -> None:
         """Warm up in rounds; between two of them all living chains share what they found.
@@ -144,15 +170,8 @@ class Session:
         """
         if self.saved is None:
             return
-        try:
+        with saving(self.saved.folder, lambda: self.trace() if self.rounds else None):
             self.saved.save(self.unsaved, self.observed.take(), self._state())
-        except OSError as error:
-            trace = self.trace() if self.rounds else None
-            raise SaveError(
-                f"{self.saved.folder} cannot be written: {error}. What was saved before stays, and the same call "
-                "resumes from there once there is room; the draws so far are in .trace.",
-                trace,
-            ) from error
         self.unsaved = []
 
     def trace(self) -> Trace:
@@ -188,6 +207,8 @@ class Session:
 
     def advance(self, draws: int, thin: int, *, recording: bool) -> list[Draws]:
         """Take draws with every group of chains, and note the pace."""
+        if self.saved is not None:
+            self.saved.require_writable()
         start = time.monotonic()
         blocks = []
         for i, group in enumerate(self.groups):

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 import slt
 from slt.errors import NoDrawsError, SaveError
 from slt.estimators import Problem
+from tests import mounts
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,15 +139,8 @@ def test_signals_end_the_process_and_the_run_resumes(tmp_path: Path, sent: signa
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of half a megabyte, where this process may make one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("this process may not mount a tmpfs")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mounts.small_disk(tmp_path / "disk") as place:
+        yield place
 
 
 def test_a_disk_that_fills_up_loses_nothing_that_was_saved(small_disk: Path, tmp_path: Path) -> None:

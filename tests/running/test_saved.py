@@ -14,6 +14,7 @@ import torch
 import slt
 from slt.errors import Interrupted, ResumeError, SaveError, SettingsError
 from slt.running import saved
+from slt.running.documents import read_document, write_document
 from tests.running.saved_job import DRAWS, SAMPLERS, Loss, run
 
 
@@ -130,7 +131,7 @@ def test_a_saved_run_equals_one_in_memory(tmp_path: Path) -> None:
         (lambda kw: kw.update(nbeta=3.0), "nbeta"),
         (lambda kw: kw.update(localization=2.0), "localization"),
         (lambda kw: kw.update(shift=1.0), "weights"),
-        (lambda kw: kw.update(scale=2.0), "data or loss"),
+        (lambda kw: kw.update(scale=2.0), "data, .*loss"),
     ],
 )
 def test_a_folder_of_another_run_is_refused_by_name(
@@ -227,10 +228,9 @@ def test_ctrl_c_says_where_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_another_thread_count_is_noted(tmp_path: Path) -> None:
     run(str(tmp_path / "a"), "hmc", 0, draws=10)
-    path = tmp_path / "a" / "run.json"
-    manifest = json.loads(path.read_text())
-    manifest["environment"]["threads"] = 64
-    path.write_text(json.dumps(manifest))
+    held = read_document(tmp_path / "a" / "run.json", 2)
+    held["environment"]["threads"] = 64
+    write_document(tmp_path / "a" / "run.json", 2, held)
     trace, _ = run(str(tmp_path / "a"), "hmc", 0, draws=20)
     assert any("threads 64 -> " in note for note in trace.settings["notes"])
 

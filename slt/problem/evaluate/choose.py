@@ -59,7 +59,7 @@ def choose_evaluator(problem: Problem, chain_method: ChainMethod, chains: int) -
 def _require_agreement(problem: Problem, evaluator: Evaluator) -> None:
     """Compare with `InPlace` on a few rows, for two chains beside w*."""
     generator = torch.Generator().manual_seed(0)
-    each = [_beside_center(problem, generator) for _ in range(2)]
+    each = [beside_center(problem, generator) for _ in range(2)]
     rows = torch.randint(problem.n, (2, min(problem.n, 7)), generator=generator)
     reference = InPlace(problem)
     there = evaluator.evaluate(_stack([evaluator.pack(tensors) for tensors in each]), rows).excess
@@ -74,7 +74,8 @@ def _require_agreement(problem: Problem, evaluator: Evaluator) -> None:
         )
 
 
-def _beside_center(problem: Problem, generator: torch.Generator) -> list[Tensor]:
+def beside_center(problem: Problem, generator: torch.Generator) -> list[Tensor]:
+    """Return a point beside w*, a tenth of each tensor's size away; a flat tensor of moving entries each."""
     beside = []
     for segment in problem.segments:
         entries = segment.entries(segment.parameter).to(problem.dtype)
