@@ -13,11 +13,6 @@ from pathlib import Path
 
 from slt.errors import ResumeError
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
 LOCK_FILE = ".lock"
 """Lies in a folder while a process works there; a kill leaves the file, but not the lock."""
 
@@ -122,10 +117,14 @@ def _take(folder: Path) -> tuple[int | None, Lock]:
 
 def _lock(handle: int) -> None:
     if sys.platform == "win32":
+        import msvcrt
+
         os.lseek(handle, _BYTE, os.SEEK_SET)
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         os.lseek(handle, 0, os.SEEK_SET)
     else:
+        import fcntl
+
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
