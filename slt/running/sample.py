@@ -173,7 +173,7 @@ def sample_within(
             got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
             more = "" if save_to is None else f"; the same call resumes from {save_to}"
             raise Interrupted(f"sampling was interrupted; {got}{more}.", trace) from interrupt
-        trace = session.trace().with_settings(**ending())
+        trace = session.trace().with_settings(observables=sorted(observed.at_center), **ending())
     if save_to is None:
         return trace
     folder = Path(save_to)
