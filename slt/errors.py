@@ -24,7 +24,21 @@
 from typing import Any
 
 
-class SltError(Exception):
+class _Whole(BaseException):
+    """An exception that a process can hand to another with all that it carries."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Name what builds it anew: by default that is a call with the message alone."""
+        return _anew, (type(self), self.args, self.__dict__)
+
+
+def _anew(kind: type[BaseException], args: tuple[Any, ...], held: dict[str, Any]) -> BaseException:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(held)
+    return error
+
+
+class SltError(_Whole, Exception):
     """Base of every exception that slt raises on purpose."""
 
 
@@ -107,7 +121,7 @@ class ContractError(SltError, AssertionError):
         self.report = report
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(_Whole, KeyboardInterrupt):
     """Sampling was interrupted; no `SltError`, so that ``except Exception`` does not swallow Ctrl-C.
 
     Attributes:

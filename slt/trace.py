@@ -12,18 +12,18 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from slt._imports import import_whole
+from slt._netcdf import MAGIC, from_bytes, to_bytes
+from slt._npy import open_npy
 from slt._store import TRACE_FORMAT, atomic_write, slt_version
-from slt.errors import InputError, SettingsError, TraceFileError
+from slt._trace_parts import PER_DRAW, constants, per_draw, require_parts, settings_text, shape_of
+from slt.errors import InputError, SaveError, TraceFileError
 
 Constant = NDArray[Any] | float | tuple[str | tuple[str, ...], NDArray[Any]]
 
-_PER_DRAW = ("posterior", "sample_stats", "observables")
-_CONSTANTS = ("n", "nbeta", "dimension", "loss_center", "alive")
-_SETTINGS = ("unadjusted", "full_data", "localization", "localization_zero")
 TRACE_FILE = "trace.nc"
 """The trace in the folder of a saved run."""
 
-_MAGIC = b"\x89HDF\r\n\x1a\n"
+_WRITTEN_BY_SAVE = "A trace is a netCDF-4 file that Trace.save wrote."
 
 
 class Trace:
@@ -81,15 +81,11 @@ class Trace:
         Raises:
             InputError: If an array is missing, or has the wrong shape or type.
         """
-        if "excess" not in posterior:
-            raise InputError(f"posterior must hold 'excess', got {sorted(posterior)}.")
-        shape = np.shape(posterior["excess"])
-        if len(shape) != 2 or shape[0] < 1:
-            raise InputError(f"posterior/excess must have shape (chains, draws) with chains >= 1, got {shape}.")
+        shape = shape_of(posterior)
         groups = {"posterior": posterior, "sample_stats": sample_stats, "observables": observables}
-        nodes = {group: _per_draw(group, arrays, shape) for group, arrays in groups.items() if arrays is not None}
-        nodes["constant_data"] = _constants(constant_data, shape[0])
-        attrs = {"settings": _settings_text(settings), "format": TRACE_FORMAT, "slt_version": slt_version()}
+        nodes = {group: per_draw(group, arrays, shape) for group, arrays in groups.items() if arrays is not None}
+        nodes["constant_data"] = constants(constant_data, shape[0])
+        attrs = {"settings": settings_text(settings), "format": TRACE_FORMAT, "slt_version": slt_version()}
         return cls(xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **nodes}))
 
     @property
@@ -165,7 +161,7 @@ class Trace:
         settings = self.settings | others
         settings["notes"] = [*settings.get("notes", []), *notes]
         other = self._tree.copy()
-        other.attrs["settings"] = _settings_text(settings)
+        other.attrs["settings"] = settings_text(settings)
         return Trace(other)
 
     def to_datatree(self) -> xr.DataTree:
@@ -187,12 +183,26 @@ class Trace:
 
         Args:
             path: The file to make or replace, customarily ``.nc``; its folder must exist.
+
+        Raises:
+            SaveError: If the folder is missing or the disk refuses; holds this trace in ``.trace``.
         """
-        atomic_write(path, lambda beside: self._tree.to_netcdf(beside, engine="h5netcdf"))
+        content = to_bytes(self._tree)
+        try:
+            atomic_write(path, lambda beside: beside.write_bytes(content))
+        except OSError as error:
+            raise SaveError(
+                f"{os.fspath(path)} cannot be written: {error}. A file that was there before stays as it was; the "
+                "trace is in .trace, whose save takes another path.",
+                self,
+            ) from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Trace":
         """Read a trace into memory; the file is closed again.
+
+        Nothing in the file is executed, nothing outside it is read, and no more memory is taken than a small multiple
+        of its size.
 
         Args:
             path: A file that `save` wrote, or the folder of a finished run; its observables stay on the disk and are
@@ -202,26 +212,30 @@ class Trace:
             The trace, bit for bit as it was saved.
 
         Raises:
-            TraceFileError: If the file is missing, cut short, not a trace, or of a newer format.
+            TraceFileError: If the file is missing, cut short, changed since it was written, not a trace, or of a newer
+                format.
         """
         path = Path(path)
         if (path / TRACE_FILE).is_file():
-            return cls.load(path / TRACE_FILE).with_observables(path / "observables")
-        _refuse_other_files(path)
+            return cls.load(_inside(path, path / TRACE_FILE)).with_observables(path / "observables")
+        content = _content(path)
         try:
-            with xr.open_datatree(path, engine="h5netcdf") as tree:
-                attrs = dict(tree.attrs)
-                _refuse_other_formats(path, attrs)
-                nodes = {node.path: node.to_dataset().load() for node in tree.subtree}
+            nodes = from_bytes(content, lambda attrs: _refuse_other_formats(path, attrs))
+        except TraceFileError:
+            raise
         # a damaged file breaks HDF5 in whatever layer meets the damage first; each has its own exception
-        except (OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError) as error:
+        except Exception as error:
             raise TraceFileError(
-                f"{path} ({path.stat().st_size} bytes) cannot be read whole: {error}. It was cut short or "
+                f"{path} ({len(content)} bytes) cannot be read whole: {error}. It was cut short or "
                 "damaged; copy it again from where it was made, or sample again."
             ) from error
         missing = {"/posterior", "/sample_stats", "/constant_data"} - set(nodes)
         if missing:
             raise TraceFileError(f"{path} lacks the groups {sorted(missing)}. {_WRITTEN_BY_SAVE}")
+        try:
+            require_parts({node.strip("/"): dataset for node, dataset in nodes.items()})
+        except InputError as error:
+            raise TraceFileError(f"{path} holds what no trace holds: {error} {_WRITTEN_BY_SAVE}") from error
         return cls(xr.DataTree.from_dict(nodes))
 
     def with_observables(self, folder: Path) -> "Trace":
@@ -231,27 +245,33 @@ class Trace:
             folder: Of one ``.npy`` file an observable, draws first.
 
         Returns:
-            The trace; this one where the folder holds none.
+            The trace; this one where nothing was observed.
 
         Raises:
-            TraceFileError: If a file holds fewer draws than the trace.
+            TraceFileError: If a file is missing, damaged, or holds fewer draws than the trace.
         """
-        # draw first on the disk, because draws are appended; the swapped view costs nothing
-        arrays = {
-            file.stem: np.load(file, mmap_mode="r")[: self.draws].swapaxes(0, 1)
-            for file in sorted(folder.glob("*.npy"))
-        }
-        if not arrays:
+        # a trace of an earlier version does not name what was observed
+        names = self.settings.get("observables", sorted(file.stem for file in folder.glob("*.npy")))
+        if not names:
             return self
-        shape = (self.chains, self.draws)
-        short = [name for name, array in arrays.items() if array.shape[:2] != shape]
-        if short:
-            raise TraceFileError(
-                f"{folder}: {short} hold fewer draws than the trace beside them; sample again to resume."
-            )
+        arrays = {name: self._observable(_inside(folder.parent, folder / f"{name}.npy")) for name in names}
         tree = self._tree.copy()
-        tree["observables"] = xr.DataTree(_per_draw("observables", arrays, shape, copy=False))
+        tree["observables"] = xr.DataTree(per_draw("observables", arrays, (self.chains, self.draws), copy=False))
         return Trace(tree)
+
+    def _observable(self, file: Path) -> NDArray[Any]:
+        try:
+            array = open_npy(file)
+            if array.ndim < 2 or array.dtype.kind not in "biuf" or array.shape[1] != self.chains:
+                raise ValueError(f"it holds {array.dtype} of shape {array.shape}, and no draws of {self.chains} chains")
+            if len(array) < self.draws:
+                raise ValueError(f"it holds {len(array)} draws, fewer than the {self.draws} of the trace beside it")
+        except (OSError, ValueError) as error:
+            raise TraceFileError(
+                f"{file} cannot be read: {error}. Copy it again from where it was made, or sample again to resume."
+            ) from error
+        # draw first on the disk, because draws are appended; the swapped view costs nothing
+        return array[: self.draws].swapaxes(0, 1)
 
     def __repr__(self) -> str:
         """Say what is inside, a group a line."""
@@ -263,7 +283,7 @@ class Trace:
         ]
         if not self.alive.all():
             lines.append(f"  chains {np.flatnonzero(~self.alive).tolist()} are not finite")
-        groups = [group for group in (*_PER_DRAW, "constant_data") if group in self._tree.children]
+        groups = [group for group in (*PER_DRAW, "constant_data") if group in self._tree.children]
         lines += [f"  {group}: {', '.join(self.names(group))}" for group in groups]
         return "\n".join(lines)
 
@@ -271,87 +291,36 @@ class Trace:
         return f"<pre>{html.escape(repr(self))}</pre>{self._tree._repr_html_()}"
 
 
-_WRITTEN_BY_SAVE = "A trace is a netCDF-4 file that Trace.save wrote."
+def _inside(folder: Path, file: Path) -> Path:
+    """Refuse a file that a link in a folder takes from elsewhere."""
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise TraceFileError(f"{file} is a link that leads out of {folder}; put the file itself there.")
+    return file
 
 
-def _per_draw(group: str, arrays: Mapping[str, Any], shape: tuple[int, ...], *, copy: bool = True) -> xr.Dataset:
-    variables = {}
-    for name, given in arrays.items():
-        array = _plain(group, name, given) if copy else given
-        fits = array.shape[:2] == shape and (array.ndim == 2 or group == "observables")
-        if not fits:
-            more = ", ..." if group == "observables" else ""
-            raise InputError(
-                f"{group}/{name} must have shape (chains, draws{more}) = ({shape[0]}, {shape[1]}{more}) "
-                f"like posterior/excess, got {array.shape}."
-            )
-        variables[name] = (("chain", "draw", *(f"{name}_dim_{i}" for i in range(array.ndim - 2))), array)
-    return xr.Dataset(variables, coords={"chain": np.arange(shape[0]), "draw": np.arange(shape[1])})
-
-
-def _constants(constants: Mapping[str, Any], chains: int) -> xr.Dataset:
-    missing = [name for name in _CONSTANTS if name not in constants]
-    if missing:
-        raise InputError(f"constant_data must hold {list(_CONSTANTS)}; {missing} are missing.")
-    variables = {}
-    for name, given in constants.items():
-        dims, value = given if isinstance(given, tuple) else (None, given)
-        array = _plain("constant_data", name, value)
-        if dims is None:
-            dims = ("chain",) if name == "alive" else tuple(f"{name}_dim_{i}" for i in range(array.ndim))
-        dims = (dims,) if isinstance(dims, str) else tuple(dims)
-        sizes = dict(zip(dims, array.shape, strict=False))
-        if len(dims) != array.ndim or sizes.get("chain", chains) != chains:
-            raise InputError(
-                f"constant_data/{name} must fit its dims {dims} and {chains} chains, got shape {array.shape}."
-            )
-        if name in _CONSTANTS[:-1] and array.ndim:
-            raise InputError(f"constant_data/{name} must be one number, got shape {array.shape}.")
-        variables[name] = (dims, array)
-    if variables["alive"][0] != ("chain",) or variables["alive"][1].dtype != bool:
-        raise InputError(f"constant_data/alive must be {chains} bools, one a chain, got {constants['alive']!r}.")
-    return xr.Dataset(variables, coords={"chain": np.arange(chains)})
-
-
-def _plain(group: str, name: str, value: Any) -> NDArray[Any]:
-    if not name or "/" in name:
-        raise InputError(f"a name in {group} must not be empty or hold '/', got {name!r}: netCDF reads it as a path.")
-    array = np.array(value)
-    # float16 is no netCDF type
-    if array.dtype.kind not in "biufU" or array.dtype == np.float16:
-        raise InputError(f"{group}/{name} must hold bools, integers, float32, float64 or text, got type {array.dtype}.")
-    return array
-
-
-def _settings_text(settings: Mapping[str, Any]) -> str:
-    missing = [name for name in _SETTINGS if name not in settings]
-    if missing:
-        raise SettingsError(f"settings must hold {list(_SETTINGS)}; {missing} are missing.")
-    for name, value in settings.items():
-        try:
-            json.dumps({name: value})
-        except (TypeError, ValueError) as error:
-            raise SettingsError(f"settings[{name!r}] must be what JSON can write, got {value!r}: {error}.") from error
-    return json.dumps(dict(settings))
-
-
-def _refuse_other_files(path: Path) -> None:
+def _content(path: Path) -> bytes:
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
         raise TraceFileError(f"{path} {found}. Give the path of a file that Trace.save wrote.")
-    with path.open("rb") as file:
-        start = file.read(len(_MAGIC))
-    if not start:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise TraceFileError(f"{path} cannot be read: {error}.") from error
+    if not content:
         raise TraceFileError(f"{path} is empty. {_WRITTEN_BY_SAVE}")
-    if start != _MAGIC:
-        raise TraceFileError(f"{path} is not netCDF-4: it begins with {start!r}. {_WRITTEN_BY_SAVE}")
+    if not content.startswith(MAGIC):
+        raise TraceFileError(f"{path} is not netCDF-4: it begins with {content[: len(MAGIC)]!r}. {_WRITTEN_BY_SAVE}")
+    return content
 
 
-def _refuse_other_formats(path: Path, attrs: Mapping[Any, Any]) -> None:
-    if "format" not in attrs or "settings" not in attrs:
+def _refuse_other_formats(path: Path, attrs: Mapping[str, Any]) -> None:
+    number, settings = attrs.get("format"), attrs.get("settings")
+    if number is None or settings is None:
         raise TraceFileError(f"{path} is netCDF-4 but not a trace: it has no settings. {_WRITTEN_BY_SAVE}")
-    if attrs["format"] > TRACE_FORMAT:
+    if not isinstance(number, int) or not isinstance(settings, str):
+        raise TraceFileError(f"{path} names no format or its settings are no text. {_WRITTEN_BY_SAVE}")
+    if number > TRACE_FORMAT:
         raise TraceFileError(
-            f"{path} has format {attrs['format']}, written by slt {attrs.get('slt_version', 'unknown')}; slt "
+            f"{path} has format {number}, written by slt {attrs.get('slt_version', 'unknown')}; slt "
             f"{slt_version()} reads formats up to {TRACE_FORMAT}. Load it with that one, or sample again."
         )

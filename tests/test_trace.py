@@ -1,14 +1,22 @@
+import hashlib
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray as xr
 
 from slt import trace as module
+from slt._netcdf import to_bytes
 from slt._store import TRACE_FORMAT
-from slt.errors import InputError, SettingsError, TraceFileError
+from slt.errors import InputError, SaveError, SettingsError, TraceFileError
 from slt.trace import Trace
+
+ROOT, OUTSIDE = Path(__file__).parents[1], Path(__file__)
 
 SETTINGS = {"unadjusted": False, "full_data": True, "localization": {"w": 1.0}, "localization_zero": False}
 NAN_WITH_PAYLOAD = np.frombuffer(np.uint64(0x7FF8DEADBEEF0001).tobytes(), np.float64)[0]
@@ -133,15 +141,294 @@ def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "trace.nc"
     build().save(path)
 
-    def fail(self, file, **options):
-        file.write_bytes(b"\x89HDF")
+    def fail(handle):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(xr.DataTree, "to_netcdf", fail)
-    with pytest.raises(OSError, match="No space left"):
-        build().save(path)
+    other = build(settings={**SETTINGS, "seed": 7})
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SaveError, match="No space left") as refused:
+        other.save(path)
+    assert refused.value.trace is other
     assert_same(Trace.load(path), build())
     assert os.listdir(tmp_path) == ["trace.nc"]
+
+
+def test_a_missing_folder_is_an_error_of_slt_that_holds_the_trace(tmp_path):
+    trace = build()
+    with pytest.raises(SaveError, match=r"the folder .*nowhere does not exist") as refused:
+        trace.save(tmp_path / "nowhere" / "trace.nc")
+    assert refused.value.trace is trace
+
+
+REFUSED_WRITE = """
+import resource, sys
+from slt.errors import SaveError
+from tests.test_trace import build
+trace = build()
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    trace.save(sys.argv[1])
+except SaveError as error:
+    assert error.trace is trace
+    print("refused")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits the size of files")
+def test_a_write_that_fails_does_not_end_the_process(tmp_path):
+    """HDF5 ends it with a segmentation fault where it meets the failure itself."""
+    command = [sys.executable, "-c", REFUSED_WRITE, str(tmp_path / "trace.nc")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "refused\n", "")
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_same_trace_is_the_same_bytes_and_they_end_with_their_checksum(tmp_path):
+    build().save(tmp_path / "a.nc")
+    Trace.load(tmp_path / "a.nc").save(tmp_path / "b.nc")
+    content = (tmp_path / "a.nc").read_bytes()
+    assert content == (tmp_path / "b.nc").read_bytes()
+    assert content.endswith(b"slt-sha256:" + hashlib.sha256(content[:-75]).hexdigest().encode())
+    with h5py.File(tmp_path / "a.nc") as file:
+        assert file["posterior/excess"].shape == (3, 50)
+    with xr.open_datatree(tmp_path / "a.nc", engine="h5netcdf") as tree:
+        assert tree["posterior"].sizes == {"chain": 3, "draw": 50}
+
+
+def test_any_changed_bytes_are_noticed(tmp_path):
+    path, rng = tmp_path / "trace.nc", np.random.default_rng(0)
+    build().save(path)
+    whole = np.fromfile(path, np.uint8)
+    at_the_end = np.arange(len(whole) - 75, len(whole))
+    places = [rng.choice(len(whole), 8, replace=False) for _ in range(60)] + [at_the_end[i : i + 1] for i in range(75)]
+    for where in places:
+        damaged = whole.copy()
+        damaged[where] ^= rng.integers(1, 256, len(where), dtype=np.uint8)
+        path.write_bytes(damaged.tobytes())
+        with pytest.raises(TraceFileError, match=r"cannot be read whole|is not netCDF-4"):
+            Trace.load(path)
+
+
+def write_as_before(tree, path):
+    """Write as the version before did, without a checksum."""
+    tree.to_netcdf(path, engine="h5netcdf")
+
+
+def test_a_file_of_the_version_before_is_read(tmp_path):
+    write_as_before(build().to_datatree(), tmp_path / "trace.nc")
+    assert_same(Trace.load(tmp_path / "trace.nc"), build())
+
+
+def claim(file):
+    del file["sample_stats/diverging"]
+    file["sample_stats"].create_dataset("diverging", (3, 10**13), "f8", chunks=(1, 1000))
+
+
+def compress(file):
+    del file["sample_stats/diverging"]
+    zeros = np.zeros((3, 200_000))
+    file["sample_stats"].create_dataset("diverging", data=zeros, compression="gzip")
+
+
+def keep_outside(file):
+    del file["posterior/excess"]
+    file["posterior"].create_dataset("excess", (3, 50), "f8", external=[(str(OUTSIDE), 0, 1200)])
+
+
+def link_outside(file):
+    del file["posterior/excess"]
+    file["posterior/excess"] = h5py.ExternalLink(str(OUTSIDE), "/posterior/excess")
+
+
+def map_outside(file):
+    del file["posterior/excess"]
+    layout = h5py.VirtualLayout((3, 50), "f8")
+    layout[:] = h5py.VirtualSource(str(OUTSIDE), "/posterior/excess", (3, 50))
+    file["posterior"].create_virtual_dataset("excess", layout)
+
+
+def link_inside(file):
+    file["posterior/again"] = h5py.SoftLink("/posterior")
+
+
+def hold_itself(file):
+    file["posterior/again"] = file["posterior"]
+
+
+def put_at_the_root(file):
+    file["posterior2"] = np.zeros(3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (claim, "claims to hold 24000000.* bytes"),
+        (compress, "claims to hold 48.* bytes"),
+        (keep_outside, "posterior/excess lies in another file"),
+        (map_outside, "posterior/excess lies in another file"),
+        (link_outside, "excess is a link"),
+        (link_inside, "again is a link"),
+        (hold_itself, "again is a Group, and no Dataset"),
+        (put_at_the_root, "posterior2 is a Dataset, and no Group"),
+    ],
+)
+def test_a_file_that_claims_more_than_it_holds_or_leads_out_of_it_is_refused(tmp_path, change, message):
+    write_as_before(build().to_datatree(), tmp_path / "trace.nc")
+    with h5py.File(tmp_path / "trace.nc", "a") as file:
+        change(file)
+    with pytest.raises(TraceFileError, match=message):
+        Trace.load(tmp_path / "trace.nc")
+
+
+def set_constant(name, value, dims=()):
+    def change(tree):
+        tree["constant_data"] = tree["constant_data"].to_dataset().drop_vars(name).assign({name: (dims, value)})
+
+    return change
+
+
+def set_settings(text):
+    def change(tree):
+        tree.attrs["settings"] = text
+
+    return change
+
+
+def other_settings(**changes):
+    return set_settings(json.dumps({**SETTINGS, **changes}))
+
+
+def drop(group, name):
+    def change(tree):
+        tree[group] = tree[group].to_dataset().drop_vars(name)
+
+    return change
+
+
+def turn(tree):
+    tree["sample_stats"] = xr.Dataset({"virial": (("draw", "chain"), np.zeros((50, 3)))})
+
+
+def shorten(tree):
+    tree["sample_stats"] = xr.Dataset({"virial": (("chain", "draw"), np.zeros((3, 49)))})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_settings("{"), "settings must be JSON"),
+        (set_settings("[" * 100_000), "settings must be JSON"),
+        (set_settings("[]"), "settings must be a mapping, got list"),
+        (set_settings("{}"), "settings must hold"),
+        (set_settings(3), "its settings are no text"),
+        (other_settings(unadjusted="yes"), r"settings\['unadjusted'\] must be true or false, got 'yes'"),
+        (other_settings(full_data=None), r"settings\['full_data'\] must be true or false"),
+        (other_settings(localization=[1]), r"settings\['localization'\] must be a number, text, or"),
+        (other_settings(localization={}), "at least one tensor"),
+        (other_settings(localization={"w": "x"}), "at least one tensor"),
+        (other_settings(notes="all"), r"settings\['notes'\] must be a list"),
+        (other_settings(way_in=-1), r"settings\['way_in'\] must be a number of draws, got -1"),
+        (other_settings(way_in=True), r"settings\['way_in'\]"),
+        (other_settings(versions=["slt"]), r"settings\['versions'\] must be a mapping"),
+        (other_settings(state_dtype=["float32"]), r"settings\['state_dtype'\] must be text"),
+        (other_settings(observables=["../weights"]), "serve as file names"),
+        (drop("posterior", "excess"), "must hold 'excess'"),
+        (drop("constant_data", "nbeta"), r"\['nbeta'\] are missing"),
+        (set_constant("n", 0), "n must be a whole number from 1 on, got 0"),
+        (set_constant("n", 2.5), "n must be a whole number"),
+        (set_constant("nbeta", np.nan), "nbeta must be a positive number, got nan"),
+        (set_constant("nbeta", -1.0), "nbeta must be a positive number"),
+        (set_constant("dimension", "many"), "dimension must be a whole number"),
+        (set_constant("loss_center", np.inf), "loss_center must be a finite number"),
+        (set_constant("alive", np.ones(3), ("chain",)), "alive must be 3 bools"),
+        (turn, r"virial must have dims \(chain, draw\)"),
+        (shorten, r"virial .*\(3, 50\).*got \(3, 49\)"),
+    ],
+)
+def test_a_file_with_parts_that_no_trace_has_is_refused(tmp_path, change, message):
+    tree = build().to_datatree()
+    change(tree)
+    (tmp_path / "trace.nc").write_bytes(to_bytes(tree))
+    with pytest.raises(TraceFileError, match=message):
+        Trace.load(tmp_path / "trace.nc")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run's folder: 50 draws of 3 chains that a trace counts, of 60 on the disk."""
+    folder = tmp_path / "run"
+    (folder / "observables").mkdir(parents=True)
+    build(observables=None, settings={**SETTINGS, "observables": ["probe", "w.0"]}).save(folder / "trace.nc")
+    for name in ("probe", "w.0"):
+        np.save(folder / "observables" / f"{name}.npy", np.random.default_rng(0).normal(size=(60, 3, 4)))
+    return folder
+
+
+def test_observables_are_read_from_beside_the_trace(run):
+    np.save(run / "observables" / "another.npy", np.zeros((60, 3)))
+    trace = Trace.load(run)
+    assert trace.names("observables") == ("probe", "w.0")
+    expected = np.load(run / "observables" / "probe.npy")[:50].swapaxes(0, 1)
+    assert bits(trace.get("observables", "probe")) == bits(expected)
+
+
+def test_observables_of_a_run_that_does_not_name_them_are_found(run):
+    build(observables=None, settings=SETTINGS).save(run / "trace.nc")
+    assert Trace.load(run).names("observables") == ("probe", "w.0")
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-4000])
+
+
+def header(text):
+    def change(file):
+        text_ = text.ljust(117) + b"\n"
+        file.write_bytes(b"\x93NUMPY\x01\x00" + len(text_).to_bytes(2, "little") + text_ + bytes(1000))
+
+    return change
+
+
+def lead_out(file):
+    other = file.parents[2] / "elsewhere.npy"
+    file.rename(other)
+    file.symlink_to(other)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, r"w\.0\.npy cannot be read: it was cut short: it holds 1760 of 5760 bytes"),
+        (lambda file: file.write_bytes(b""), "does not begin as a .npy file"),
+        (lambda file: file.unlink(), r"w\.0\.npy cannot be read: .*No such file"),
+        (lead_out, "is a link that leads out"),
+        (
+            lambda file: np.save(file, np.array([print, 3]), allow_pickle=True),
+            "does not begin as a .npy file of numbers",
+        ),
+        (lambda file: np.save(file, np.zeros((60, 2))), r"float64 of shape \(60, 2\), and no draws of 3 chains"),
+        (lambda file: np.save(file, np.zeros(60)), r"of shape \(60,\), and no draws"),
+        (lambda file: np.save(file, np.zeros((49, 3))), "holds 49 draws, fewer than the 50"),
+        (lambda file: np.save(file, np.full((60, 3), "x")), "holds <U1 of shape"),
+        (
+            header(b"{'descr': '<f8', 'fortran_order': False, 'shape': (60, 3, 99999999999999), }"),
+            "cut short: it holds 1000 of",
+        ),
+        (header(b"{'descr': '<f8', 'fortran_order': False, 'shape': (print(1), 3), }"), "does not begin as"),
+        (header(b"{'descr': '<f9', 'fortran_order': False, 'shape': (60, 3), }"), "no known type, <f9"),
+    ],
+)
+def test_an_observable_that_is_lost_or_damaged_is_named(run, damage, message):
+    damage(run / "observables" / "w.0.npy")
+    with pytest.raises(TraceFileError, match=message):
+        Trace.load(run)
+
+
+def test_a_trace_that_is_a_link_out_of_its_folder_is_refused(run):
+    (run / "trace.nc").rename(run.parent / "elsewhere.nc")
+    (run / "trace.nc").symlink_to(run.parent / "elsewhere.nc")
+    with pytest.raises(TraceFileError, match="is a link that leads out"):
+        Trace.load(run)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.05, 0.2, 0.5, 0.75, 0.9, 0.999])
@@ -211,7 +498,7 @@ EXCESS = parts()["posterior"]["excess"]
         ({"sample_stats": {"virial": EXCESS[..., None]}}, r"sample_stats/virial .*got \(3, 50, 1\)"),
         ({"observables": {"probe": EXCESS.T}}, r"observables/probe .*\(3, 50, \.\.\.\).*got \(50, 3\)"),
         ({"sample_stats": {"a/b": EXCESS}}, r"hold '/', got 'a/b'"),
-        ({"sample_stats": {"x": EXCESS.astype(np.float16)}}, "float64 or text, got type float16"),
+        ({"sample_stats": {"x": EXCESS.astype(np.float16)}}, "float32 or float64, got type float16"),
         ({"sample_stats": {"x": EXCESS.astype(object)}}, "got type object"),
         ({"constant_data": {"n": 1}}, r"\['nbeta', 'dimension', 'loss_center', 'alive'\] are missing"),
         ({"constant_data": {**CONSTANTS, "nbeta": np.ones(3)}}, r"nbeta must be one number, got shape \(3,\)"),

@@ -1,7 +1,6 @@
 """.npy files that grow by draws: read without trust in what their opening claims, checked, appended to."""
 
 import os
-import re
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,32 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from slt._npy import Opening, count, read_opening
 from slt.errors import ResumeError
 from slt.running.documents import damage
 
 HEADER_BYTES = 256  # of each file: room for any number of draws, so that it can be rewritten in place
 _PIECE = 2**22  # bytes read at a time
-# Openings as numpy writes them, and as `_header` does. numpy's own reader would evaluate the text.
-_OPENING = re.compile(
-    rb"\x93NUMPY\x01\x00(..)\{'descr': '([<>|][biufU]\d{1,9})', 'fortran_order': (False|True), "
-    rb"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\)(?:, )?\} *\n",
-    re.DOTALL,
-)
-
-
-class Opening(NamedTuple):
-    """What a .npy file says of itself."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    fortran: bool
-    start: int
-    """Where the numbers begin, in bytes."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of the numbers."""
-        return self.dtype.itemsize * count(self.shape)
 
 
 class Column(NamedTuple):
@@ -48,37 +27,6 @@ class Column(NamedTuple):
     def row_bytes(self) -> int:
         """Bytes of one draw."""
         return np.dtype(self.dtype).itemsize * count(self.row)
-
-
-def count(shape: tuple[int, ...]) -> int:
-    """Return how many numbers a shape holds, however many that is."""
-    total = 1
-    for length in shape:
-        total *= length
-    return total
-
-
-def read_opening(start: bytes) -> Opening:
-    """Read the opening of a .npy file of numbers or text.
-
-    Args:
-        start: The first bytes of the file.
-
-    Returns:
-        What it says; its sizes may be false.
-
-    Raises:
-        ValueError: If these bytes open no such file.
-    """
-    found = _OPENING.match(start)
-    if found is None or int.from_bytes(found[1], "little") != found.end() - 10:
-        raise ValueError("it does not begin as a .npy file of numbers does")
-    try:
-        dtype = np.dtype(found[2].decode())
-    except TypeError as error:
-        raise ValueError(f"it holds numbers of no known type, {found[2].decode()}") from error
-    shape = tuple(int(length) for length in found[4].replace(b" ", b"").split(b",") if length)
-    return Opening(dtype, shape, found[3] == b"True", found.end())
 
 
 def from_bytes(content: bytes) -> NDArray[Any]:

@@ -172,7 +172,7 @@ def sample_within(
             got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
             more = "" if folder is None else f"; the same call resumes from {folder}"
             raise Interrupted(f"sampling was interrupted; {got}{more}.", trace) from interrupt
-        trace = session.trace().with_settings(**ending())
+        trace = session.trace().with_settings(observables=sorted(observed.at_center), **ending())
         return trace if saved is None else saved.finish(trace)
 
 
