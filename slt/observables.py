@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from slt._tree import Params, chains_of, inner
 from slt.errors import SettingsError, VectorizationError
 from slt.posterior import LocalPosterior, Posterior
-from slt.problem.data import chunk_rows, read_data
+from slt.problem.data import chunk_rows
 from slt.problem.evaluate import Evaluator, InPlace
 from slt.problem.losses import resolve_loss
+from slt.problem.reading import read_data
 
 Recorder = Callable[[Params], Tensor]
 """From the positions of some chains to what is recorded of them, (chains, ...)."""

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from slt._store import fingerprint
 from slt.errors import SettingsError
 from slt.problem import untouched
-from slt.problem.data import TensorExamples, read_data, tensors_of
+from slt.problem.data import TensorExamples, tensors_of
 from slt.problem.losses import resolve_loss
+from slt.problem.reading import read_data
 
 _ROWS = 4096  # rows hashed at a time, and all of them, where the data are held in memory
 _PROBED = 64  # rows, evenly spread, of data that are fetched at every use

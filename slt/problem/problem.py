@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from slt.errors import DataError, InputError, LossError, SettingsError
 from slt.problem.conventions import require_mean, require_same, require_shape
-from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, read_data, tensors_of
+from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, tensors_of
 from slt.problem.fingerprints import weight_fingerprints
 from slt.problem.losses import resolve_loss
 from slt.problem.parameters import Selection, select
+from slt.problem.reading import read_data
 from slt.problem.targets import TargetCheck
 from slt.problem.untouched import untouched
 
@@ -45,7 +46,7 @@ class Problem:
 
     Args:
         model: The model at w*.
-        data: See `slt.problem.data.read_data`.
+        data: See `slt.problem.reading.read_data`.
         loss: See `slt.problem.losses.resolve_loss`.
         n: Examples to read from data that cannot tell their number.
         parameters: See `slt.problem.parameters.select`.

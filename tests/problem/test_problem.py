@@ -234,8 +234,8 @@ def test_a_loss_that_squeezes_a_batch_of_one_is_refused():
 
 def test_augmentation_in_fetched_data_is_named(monkeypatch: pytest.MonkeyPatch):
     """Too large to hold, and random beyond the rows that reading looks at."""
-    monkeypatch.setattr("slt.problem.data._HELD_BYTES", 1)
-    monkeypatch.setattr("slt.problem.data.torch.equal", lambda a, b: True)
+    monkeypatch.setattr("slt.problem.reading._HELD_BYTES", 1)
+    monkeypatch.setattr("slt.problem.reading.torch.equal", lambda a, b: True)
 
     class Shaken(torch.utils.data.Dataset):
         def __len__(self) -> int:

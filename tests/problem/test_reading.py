@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from torch.utils.data import (
     TensorDataset,
     WeightedRandomSampler,
 )
+from torch.utils.data.distributed import DistributedSampler
 
 from slt.errors import DataError
 from slt.problem.data import (
@@ -31,9 +33,9 @@ from slt.problem.data import (
     chunk_rows,
     holds_only_tensors,
     map_tensors,
-    read_data,
     tensors_of,
 )
+from slt.problem.reading import read_data
 from tests.models import Pairs, Sequences, drawn, integers, pad
 
 X, Y = drawn(11, 3, seed=1), drawn(11, 2, seed=2)
@@ -69,6 +71,29 @@ class Named(NamedTuple):
     y: Tensor
 
 
+class Rows:
+    """Rows by number, of no class of torch's; columns by name and slices too, as Hugging Face has them."""
+
+    def __init__(self, row: Callable[[int], Any], n: int = 11) -> None:
+        self.row, self.n = row, n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, key: int | str | slice) -> Any:
+        if isinstance(key, str):
+            return [self.row(i)[key] for i in range(self.n)]
+        if isinstance(key, slice):
+            rows = [self.row(i) for i in range(self.n)[key]]
+            return {name: [row[name] for row in rows] for name in rows[0]}
+        if not -self.n <= key < self.n:
+            raise IndexError(key)
+        return self.row(key % self.n)
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.row, range(self.n))
+
+
 def doubled(items: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return 2 * torch.stack([x for x, _ in items]), torch.stack([y for _, y in items])
 
@@ -87,7 +112,20 @@ SOURCES: dict[str, tuple[Callable[[], Any], int | None]] = {
     "ConcatDataset": (lambda: ConcatDataset([Tuples(X[:4], Y[:4]), Tuples(X[4:], Y[4:])]), None),
     "DataLoader": (lambda: DataLoader(Tuples(), batch_size=4), None),
     "shuffling DataLoader": (lambda: DataLoader(Tuples(), batch_size=4, shuffle=True), None),
-    "DataLoader of tensors": (lambda: DataLoader(TensorDataset(X, Y), batch_size=4, drop_last=True), None),
+    "DataLoader of tensors": (lambda: DataLoader(TensorDataset(X, Y), batch_size=4), None),
+    "shuffling DataLoader that drops the last": (
+        lambda: DataLoader(Tuples(), batch_size=4, shuffle=True, drop_last=True),
+        None,
+    ),
+    "own batch sampler": (lambda: DataLoader(Tuples(), batch_sampler=[[3, 1], [0, 2], list(range(10, 3, -1))]), None),
+    "arrays": (lambda: (X.numpy(), Y.numpy()), None),
+    "arrays of the other byte order": (lambda: (X.numpy().astype(">f8"), Y.numpy()), None),
+    "named tuple of arrays": (lambda: Named(X.numpy(), Y.numpy()), None),
+    "batches of arrays": (lambda: [(x.numpy(), y.numpy()) for x, y in batches()], None),
+    "list of pairs": (lambda: list(zip(X, Y, strict=True)), None),
+    "tuple of pairs": (lambda: tuple(zip(X, Y, strict=True)), None),
+    "list of pairs of arrays": (lambda: list(zip(X.numpy(), Y.numpy(), strict=True)), None),
+    "rows that are no Dataset of torch": (lambda: Rows(lambda i: (X[i], Y[i])), None),
     "batch sampler": (
         lambda: DataLoader(Tuples(), batch_sampler=BatchSampler(SequentialSampler(range(11)), 4, drop_last=False)),
         None,
@@ -129,6 +167,42 @@ def test_a_mapping_keeps_its_names_and_one_tensor_stays_one():
     assert list(batch) == ["input_ids", "labels"]
     assert torch.equal(batch["labels"], Y[ROWS])
     assert torch.equal(read_data(X, None).take(ROWS), X[ROWS])
+
+
+@pytest.mark.parametrize("to", [list, torch.tensor, np.array])
+def test_rows_of_hugging_face_are_the_examples_and_not_their_tokens(to: Callable[[list[int]], Any]):
+    tokens = integers(9, 11, 6, seed=5)
+    examples = read_data(Rows(lambda i: {"input_ids": to(tokens[i].tolist()), "label": i}), None)
+    assert examples.n == 11
+    batch = examples.take(ROWS)
+    assert torch.equal(batch["input_ids"], tokens[ROWS])
+    assert torch.equal(batch["label"], ROWS)
+
+
+def test_pairs_with_numbers_are_rows():
+    x, y = read_data([([1.0, 2.0], 0), ([3.0, 4.0], 1)], None).take(torch.tensor([1, 0]))
+    assert torch.equal(x, torch.tensor([[3.0, 4.0], [1.0, 2.0]]))
+    assert torch.equal(y, torch.tensor([1, 0]))
+    x, y = read_data([(x, i) for i, x in enumerate(X)], None).take(ROWS)
+    assert torch.equal(x, X[ROWS])
+    assert torch.equal(y, ROWS)
+    assert read_data([{"x": x, "y": torch.tensor(1.0)} for x in X], None).n == 11
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("uint16", torch.int32), ("uint32", torch.int64), ("uint8", torch.uint8), ("bool", torch.bool), ("f2", None)],
+)
+def test_arrays_of_every_kind_are_copied(kind: str, expected: torch.dtype | None):
+    array = np.arange(6).reshape(3, 2).astype(kind)
+    array.flags.writeable = False  # torch would warn of it if it were shared
+    examples = read_data((array,), None)
+    taken = examples.take(torch.arange(3))[0]
+    assert taken.dtype == (torch.float16 if expected is None else expected)
+    np.testing.assert_array_equal(taken.numpy(), array)
+    array.flags.writeable = True
+    array[:] = 0
+    examples.require_unchanged()
 
 
 def test_a_named_tuple_stays_one():
@@ -269,7 +343,52 @@ REFUSED: dict[str, tuple[Callable[[], Any], int | None, str]] = {
     "ragged tuple": (lambda: (X, Y[:-1]), None, r"same number of rows, got tuple\(Tensor\(11, 3\), Tensor\(10, 2\)\)"),
     "ragged mapping": (lambda: {"x": X, "y": Y[:-1]}, None, "same number of rows"),
     "number among tensors": (lambda: (X, torch.tensor(1.0)), None, "first axis that counts examples"),
-    "arrays": (lambda: (X.numpy(), Y.numpy()), None, r"got tuple\(ndarray, ndarray\); torch.from_numpy"),
+    "array of objects": (lambda: (np.array([None] * 3),), None, "must hold bools, integers or floats .* got object"),
+    "array of text": (lambda: (np.array(["a", "b"]),), None, "got <U1 of shape"),
+    "array of long floats": (lambda: (np.zeros(3, np.longdouble),), None, "convert it with .astype"),
+    "array of uint64": (lambda: (np.zeros(3, np.uint64),), None, "use int64"),
+    "sparse": (
+        lambda: (X.to_sparse(), Y),
+        None,
+        r"tensor 0 of the data must be dense, got torch.sparse_coo; .*to_dense",
+    ),
+    "sparse rows": (lambda: [(x.to_sparse(), 1) for x in X], None, "dense|stack"),
+    "meta": (lambda: (X.to("meta"), Y), None, "must hold values, but it is on the meta device"),
+    "complex NaN": (lambda: (torch.complex(NAN, NAN), Y), None, "must be finite"),
+    "frame": (lambda: type("Frame", (Rows,), {"to_numpy": None})(lambda i: i), None, r"to_numpy\(\) makes an array"),
+    "list of numbers": (lambda: [1.0, 2.0], None, "each batch of the data must hold tensors"),
+    "tuple of numbers": (lambda: (1.0, 2.0), None, r"torch.tensor\(data\) makes a tensor"),
+    "splits": (lambda: {"train": Rows(lambda i: {"x": X[i]})}, None, "a single split of it, such as data"),
+    "rows of several lengths": (
+        lambda: Rows(lambda i: {"input_ids": list(range(i + 1))}),
+        None,
+        "must stack into tensors, .* Pad sequences to one length",
+    ),
+    "rows without numbers": (lambda: Rows(lambda i: {"x": X[i], "y": None}), None, "take columns without numbers out"),
+    "vectors that may be batches": (lambda: [(X[i], X[i]) for i in range(4)], None, "fits both"),
+    "batches of one": (lambda: [(X[i : i + 1], Y[i : i + 1]) for i in range(4)], None, "fits both"),
+    "own batch sampler of a part": (
+        lambda: DataLoader(Tuples(), batch_sampler=[[0, 1], [2, 3]]),
+        None,
+        "list with 4 of 11 examples; pass a torch.utils.data.Subset",
+    ),
+    "own batch sampler that repeats": (
+        lambda: DataLoader(Tuples(), batch_sampler=[list(range(10)), [3]]),
+        None,
+        "list with 10 different of 11 examples",
+    ),
+    "endless sampler": (lambda: DataLoader(Tuples(), 4, sampler=itertools.count()), None, "more than 11 of 11"),
+    "sampler of keys": (lambda: DataLoader(Tuples(), 4, sampler=list("abcdefghijk")), None, "numbers of rows, got str"),
+    "drop_last in order": (
+        lambda: DataLoader(Tuples(), 4, drop_last=True),
+        None,
+        "SequentialSampler with 8 of 11 .* drop_last=True leaves the others out",
+    ),
+    "share of a distributed sampler": (
+        lambda: DataLoader(Tuples(), 4, sampler=DistributedSampler(Tuples(), 2, 0)),
+        None,
+        "DistributedSampler with 6 of 11 examples",
+    ),
     "two batches of tokens": (
         lambda: [TOKENS, TOKENS],
         None,
@@ -331,6 +450,75 @@ def test_refused_data_are_named(kind: str):
         read_data(make(), n)
 
 
+def quantized() -> Tensor:
+    return torch.quantize_per_tensor(X.float(), 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: torch.nested.nested_tensor([X[0], X[1]]), "must not be nested"),
+        (quantized, "must not be quantized"),
+    ],
+)
+def test_tensors_of_other_kinds_are_refused(make: Callable[[], Tensor], message: str):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says once a process that it may drop them
+        tensor = make()
+    with pytest.raises(DataError, match=message):
+        read_data((tensor,), None)
+
+
+def test_asking_a_sampler_leaves_its_generator_alone():
+    generator = torch.Generator().manual_seed(1)
+    sampler = RandomSampler(Tuples(), generator=generator, num_samples=11, replacement=True)
+    before = generator.get_state()
+    with pytest.raises(DataError, match="different of 11"):
+        read_data(DataLoader(Tuples(), 4, sampler=sampler), None)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_an_error_while_reading_says_first_what_was_read():
+    class Gone(Tuples):
+        def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+            if i == 7:
+                raise RuntimeError("no such shard")
+            return super().__getitem__(i)
+
+    with pytest.raises(RuntimeError, match=r"^while reading row 7 of the data, a Gone: no such shard"):
+        read_data(Gone(), None)
+    ragged = Tuples()
+    ragged.__class__ = type("Ragged", (Tuples,), {"__getitem__": lambda self, i: (X[i, : 1 + i % 2], Y[i])})
+    with pytest.raises(RuntimeError, match=r"^while collating 11 rows of the data, a Ragged: stack expects"):
+        read_data(ragged, None)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_writes_to_the_data_are_named(large: bool, monkeypatch: pytest.MonkeyPatch):
+    if large:
+        monkeypatch.setattr("slt.problem.data._SUMMED_BYTES", 1)
+    array = np.arange(33.0).reshape(11, 3)
+    x = torch.from_numpy(array)
+    examples = read_data({"a": X, "b": x}, None)
+    examples.require_unchanged()
+    array[0, 0] = 5.0  # torch does not see this write
+    with pytest.raises(DataError, match="tensor 1 of 2 has been written to"):
+        examples.require_unchanged()
+    array[0, 0] = 0.0
+    examples.require_unchanged()
+    x.mul_(1.0)
+    with pytest.raises(DataError, match="tensor 1 of 2"):
+        examples.require_unchanged()
+
+
+def test_data_of_inference_mode_are_read():
+    with torch.inference_mode():
+        x = X * 2
+    examples = read_data((x,), None)
+    examples.require_unchanged()
+    assert torch.equal(examples.take(ROWS)[0], 2 * X[ROWS])
+
+
 def test_a_sampler_without_a_length_is_taken_to_cover_the_data():
     class Lengths(Sampler):
         def __iter__(self) -> Iterator[int]:
@@ -349,7 +537,7 @@ def test_coin_flips_are_found_under_every_seed():
 
 
 def test_data_that_are_fetched_are_checked_at_every_fetch(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("slt.problem.data._HELD_BYTES", 1)
+    monkeypatch.setattr("slt.problem.reading._HELD_BYTES", 1)
     late = X.repeat(3, 1)
     late[30, 0] = math.nan
     examples = read_data(Tuples(late, Y.repeat(3, 1)), None)
@@ -361,7 +549,7 @@ def test_data_that_are_fetched_are_checked_at_every_fetch(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("held", [True, False])
 def test_fetched_and_held_data_give_the_same_rows(held: bool, monkeypatch: pytest.MonkeyPatch):
     if not held:
-        monkeypatch.setattr("slt.problem.data._HELD_BYTES", 1)
+        monkeypatch.setattr("slt.problem.reading._HELD_BYTES", 1)
     examples = read_data(Pairs(X, Y), None)
     assert isinstance(examples, TensorExamples if held else DatasetExamples)
     batch = examples.take(ROWS)
