@@ -10,6 +10,7 @@ from slt._tree import Params, chains_of
 from slt.problem.data import Batch
 from slt.problem.evaluate.protocol import Evaluation
 from slt.problem.losses import LossFunction
+from slt.problem.pointing import pointed_at
 from slt.problem.problem import Problem
 
 
@@ -77,19 +78,8 @@ class InPlace:
     @contextmanager
     def at(self, w: Params, chain: int) -> Iterator[None]:
         """Point the module's parameters at one chain's weights."""
-        own = [(p, p.data, p.requires_grad) for p in self._parameters]
-        try:
-            for segment, leaf in zip(self._problem.segments, self.unpack(w), strict=True):
-                p, moving = segment.parameter, leaf[chain].detach()
-                if segment.index is not None:
-                    moving = p.detach().reshape(-1).to(moving.dtype).index_copy(0, segment.index, moving)
-                p.data = moving.reshape(p.shape).to(p.dtype)
-                p.requires_grad_(True)
+        with pointed_at(self._problem.segments, [leaf[chain] for leaf in self.unpack(w)]):
             yield
-        finally:
-            for p, data, requires_grad in own:
-                p.data = data
-                p.requires_grad_(requires_grad)
 
 
 def _with_own_memory(grads: Sequence[Tensor]) -> list[Tensor]:
