@@ -33,8 +33,9 @@ def check_blind(problem: "Problem", value: Tensor) -> None:
             "the loss must depend on the moving parameters, but it ignores them: does it call the model it is "
             "given, with gradients on?"
         )
-    # A loss that is not finite itself is told by its rows, in the pass over all of them.
-    if bool(torch.isfinite(value).all()) and not all(bool(torch.isfinite(g).all()) for g in found if g is not None):
+    # A loss that is not finite itself is refused by its rows, in the pass over all of them.
+    finite = all(bool(torch.isfinite(g.to_dense()).all()) for g in found if g is not None)
+    if bool(torch.isfinite(value).all()) and not finite:
         raise LossError("the gradient of the loss at w* must be finite, got NaN or infinity.")
 
 

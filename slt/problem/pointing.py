@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slt.problem.parameters import Segment
 
@@ -21,19 +21,44 @@ def pointed_at(segments: Sequence[Segment], entries: Sequence[Tensor]) -> Iterat
         segments: The moving tensors.
         entries: The moving entries of each, flat.
     """
-    own = [(s.parameter, s.parameter.data, s.parameter.requires_grad) for s in segments]
+    parameters, moved = [segment.parameter for segment in segments], []
+    flags = [p.requires_grad for p in parameters]
+    for segment, given in zip(segments, entries, strict=True):
+        p, moving = segment.parameter, given.detach()
+        if segment.index is not None:
+            moving = p.detach().reshape(-1).to(moving.dtype).index_copy(0, segment.index, moving)
+        moved.append(moving.reshape(p.shape).to(p.dtype))
     try:
-        for segment, given in zip(segments, entries, strict=True):
-            p, moving = segment.parameter, given.detach()
-            if segment.index is not None:
-                moving = p.detach().reshape(-1).to(moving.dtype).index_copy(0, segment.index, moving)
-            p.data = moving.reshape(p.shape).to(p.dtype)
-            p.requires_grad_(True)
+        with _holding(parameters, moved):
+            for p in parameters:
+                p.requires_grad_(True)
+            yield
+    finally:
+        for p, flag in zip(parameters, flags, strict=True):
+            p.requires_grad_(flag)
+
+
+@contextmanager
+def own_copies(model: nn.Module) -> Iterator[None]:
+    """Point all parameters at copies, so that a forward pass that writes to them does not reach w*."""
+    parameters = list(model.parameters())
+    with _holding(parameters, [p.detach().clone() for p in parameters]):
+        yield
+
+
+@contextmanager
+def _holding(parameters: Sequence[nn.Parameter], tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Let parameters hold other tensors."""
+    own = [p.data for p in parameters]
+    try:
+        for p, tensor in zip(parameters, tensors, strict=True):
+            p.data = tensor
+        torch.clear_autocast_cache()  # it keeps what it cast by the parameter, whatever that points at
         yield
     finally:
-        for p, data, requires_grad in own:
+        for p, data in zip(parameters, own, strict=True):
             p.data = data
-            p.requires_grad_(requires_grad)
+        torch.clear_autocast_cache()
 
 
 def beside_center(segments: Sequence[Segment], dtype: torch.dtype, generator: torch.Generator) -> list[Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from slt.errors import DataError, InputError, LossError, SettingsError
+from slt.problem.autocast import autocast_type
 from slt.problem.checks import check_blind, check_fixed
 from slt.problem.conventions import require_shape
 from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, read_data, tensors_of
@@ -18,6 +19,7 @@ from slt.problem.losses import resolve_loss
 from slt.problem.parameters import Selection, select
 from slt.problem.targets import TargetCheck
 from slt.problem.untouched import untouched
+from slt.problem.writes import Unwritten
 
 _CHECK_ROWS = 16  # rows on which the set-up checks run
 
@@ -85,6 +87,10 @@ class Problem:
         self.dtype = reduce(torch.promote_types, (s.parameter.dtype for s in self.segments), torch.float32)
         self._weights = weight_fingerprints(model)
         self.notes: list[str] = []
+        self._autocast = autocast_type(self.device)
+        if self._autocast is not None:
+            self.notes.append(f"evaluated under torch.autocast, in {self._autocast}, whose rounding the losses carry")
+        unwritten = Unwritten(model)
         with untouched(model):
             self.examples: Examples = read_data(data, n)
             if batch_size is not None and batch_size > self.n:
@@ -98,10 +104,12 @@ class Problem:
             check = self._check_targets()
             first = self._check_shape()
             self.per_example = first.ndim == 1
+            unwritten.require()
             check_blind(self, first)
             with watch or nullcontext():
                 self.baseline, self.loss_center = self._measure_baseline(check)
             check_fixed(self, first.detach())
+            unwritten.require()
 
     @property
     def n(self) -> int:
@@ -132,8 +140,13 @@ class Problem:
         """Check that the model still stands at the w* of the baseline.
 
         Raises:
-            InputError: If a parameter or a buffer has changed.
+            InputError: If a parameter or a buffer has changed, or torch.autocast has.
         """
+        if autocast_type(self.device) != self._autocast:
+            raise InputError(
+                f"torch.autocast must be as when the posterior was built, {self._autocast or 'off'}, got "
+                f"{autocast_type(self.device) or 'off'}; build another."
+            )
         now = weight_fingerprints(self.model)
         changed = [name for name in {**self._weights, **now} if self._weights.get(name) != now.get(name)]
         if changed:

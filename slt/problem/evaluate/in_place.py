@@ -12,19 +12,21 @@ from slt.problem.evaluate.protocol import Evaluation
 from slt.problem.losses import LossFunction
 from slt.problem.pointing import pointed_at
 from slt.problem.problem import Problem
+from slt.problem.writes import refusing_writes
 
 
 class InPlace:
     """Evaluates one chain after another, one leaf for each parameter tensor, (chains, entries).
 
     The module's parameters point at a chain's weights while it is evaluated, and back at their own storage
-    afterwards: nothing is copied, and w* is never written to.
+    afterwards: nothing is copied, and w* is not written to.
     """
 
     def __init__(self, problem: Problem) -> None:
         """Bind the problem."""
         self._problem = problem
         self._parameters = [segment.parameter for segment in problem.segments]
+        self._named = list(problem.model.named_parameters())
         self.leaves = {segment.name: [segment.size] for segment in problem.segments}
 
     def pack(self, tensors: Sequence[Tensor]) -> Params:
@@ -55,7 +57,7 @@ class InPlace:
         problem = self._problem
         count = problem.n if rows is None else len(rows)
         excess, grads, batch = 0.0, None, None
-        with self.at(w, chain):
+        with self.at(w, chain), refusing_writes(problem.model, self._named):
             for chunk, batch in problem.chunks() if rows is None else [(rows, problem.batch(rows))]:
                 losses = problem.loss(problem.model, batch)
                 share = len(chunk) / count
@@ -71,7 +73,8 @@ class InPlace:
             excess -= problem.loss_center if rows is None else float(problem.loss(problem.model, batch).detach())
         assert grads is not None, "the data hold at least one chunk"
         entries = [
-            segment.entries(grad).to(problem.dtype) for segment, grad in zip(problem.segments, grads, strict=True)
+            segment.entries(grad.to_dense()).to(problem.dtype)
+            for segment, grad in zip(problem.segments, grads, strict=True)
         ]
         return excess, self.pack(_with_own_memory(entries))
 
