@@ -78,9 +78,10 @@ class LocalPosterior:
         if isinstance(parameters, Iterator):
             parameters = list(parameters)
         segments = select(model, parameters)
-        # Checked before any pass over the data, which only "auto" has to wait for.
-        self.precisions, self._notes = precisions(self.localization, segments)
-        sizes = Sizes(model, segments) if isinstance(self.localization, str) else None
+        # Checked before any pass over the data, for which only "auto" has to wait.
+        sizes = Sizes(model, segments) if isinstance(localization, str) and localization == "auto" else None
+        if sizes is None:
+            self.precisions, self._notes = precisions(self.localization, segments)
         self.problem = Problem(model, data, loss, n=n, parameters=parameters, batch_size=batch_size, watch=sizes)
         if sizes is not None:
             self.precisions, self._notes = precisions(self.localization, segments, sizes)

@@ -8,7 +8,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from slt.errors import DataError, ParametersError
+from slt.errors import ParametersError
+from slt.problem.holdings import require_numbers
+
+_AS_REAL = "Hold it as real numbers, and make it complex in the forward pass with torch.view_as_complex"
 
 Selection = None | str | nn.Module | Iterable[str | nn.Module] | Mapping[str, bool | Tensor]
 
@@ -38,7 +41,7 @@ def select(model: nn.Module, parameters: Selection) -> tuple[Segment, ...]:
 
     Args:
         model: The model.
-        parameters: None for every floating parameter that requires a gradient; a name, a glob over names, a
+        parameters: None for every parameter that requires a gradient; a name, a glob over names, a
             module's name, a module, or several of these; or a mapping from names to True or to a Boolean
             tensor of the parameter's shape that says which entries move.
 
@@ -46,20 +49,14 @@ def select(model: nn.Module, parameters: Selection) -> tuple[Segment, ...]:
         One segment a tensor.
 
     Raises:
-        ParametersError: If nothing is left to move, or something named is not there or not floating.
+        ParametersError: If nothing is left to move, something named is not there or not floating, a parameter that
+            requires a gradient is complex and none is named, or the model cannot be evaluated.
         DataError: If the model holds NaN or infinity.
     """
+    require_numbers(model)
     named = {name: p for name, p in model.named_parameters() if p.numel()}
-    _require_finite(named)
     if parameters is None:
-        chosen: dict[str, Tensor | None] = {
-            name: None for name, p in named.items() if p.requires_grad and p.is_floating_point()
-        }
-        if not chosen:
-            raise ParametersError(
-                "the model must have at least one floating parameter with requires_grad=True, got none of "
-                f"{len(named)}. Name the ones that move with parameters=."
-            )
+        chosen = _all_that_require_gradients(named)
     elif isinstance(parameters, Mapping):
         chosen = _masks(model, named, cast("Mapping[str, bool | Tensor]", parameters))
     else:
@@ -69,14 +66,27 @@ def select(model: nn.Module, parameters: Selection) -> tuple[Segment, ...]:
             raise ParametersError("parameters= must choose at least one parameter, got an empty selection.")
     for name in chosen:
         if not named[name].is_floating_point():
-            raise ParametersError(f"parameter {name!r} must be floating to move, got {named[name].dtype}.")
+            remedy = f" {_AS_REAL}." if named[name].is_complex() else ""
+            raise ParametersError(
+                f"parameter {name!r} must be real and floating to move, got {named[name].dtype}.{remedy}"
+            )
     return tuple(Segment(name, p, chosen[name]) for name, p in named.items() if name in chosen)
 
 
-def _require_finite(named: Mapping[str, nn.Parameter]) -> None:
-    for name, p in named.items():
-        if p.is_floating_point() and not bool(torch.isfinite(p).all()):
-            raise DataError(f"the model must be finite at w*, but parameter {name!r} holds NaN or infinity.")
+def _all_that_require_gradients(named: Mapping[str, nn.Parameter]) -> dict[str, Tensor | None]:
+    found = {name: p for name, p in named.items() if p.requires_grad}
+    if not found:
+        raise ParametersError(
+            "the model must have at least one floating parameter with requires_grad=True, got none of "
+            f"{len(named)}. Name the ones that move with parameters=."
+        )
+    for name, p in found.items():
+        if p.is_complex():
+            raise ParametersError(
+                f"parameters that require a gradient must be real to move, got {name!r} of {p.dtype}. {_AS_REAL}; or "
+                "name with parameters= those that move, and the others stay at w*."
+            )
+    return dict.fromkeys(found)
 
 
 def _is_collection(parameters: Any) -> bool:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from slt.errors import DataError, InputError, LossError, SettingsError
-from slt.problem.conventions import require_mean, require_same, require_shape
+from slt.problem.autocast import autocast_type
+from slt.problem.checks import check_blind, check_fixed
+from slt.problem.conventions import require_shape
 from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, tensors_of
 from slt.problem.fingerprints import weight_fingerprints
 from slt.problem.losses import resolve_loss
@@ -18,11 +20,9 @@ from slt.problem.parameters import Selection, select
 from slt.problem.reading import read_data
 from slt.problem.targets import TargetCheck
 from slt.problem.untouched import untouched
+from slt.problem.writes import Unwritten
 
 _CHECK_ROWS = 16  # rows on which the set-up checks run
-_MEAN_ROWS = 32  # rows, evenly spread, on which a mean is held against that of its parts
-_PAIRING = 1e-3  # excess at w* beyond this share of the loss betrays a loss that is not a fixed function
-_REPEAT = 64  # roundings that two evaluations of one and the same batch may differ by
 
 
 @contextmanager
@@ -88,6 +88,10 @@ class Problem:
         self.dtype = reduce(torch.promote_types, (s.parameter.dtype for s in self.segments), torch.float32)
         self._weights = weight_fingerprints(model)
         self.notes: list[str] = []
+        self._autocast = autocast_type(self.device)
+        if self._autocast is not None:
+            self.notes.append(f"evaluated under torch.autocast, in {self._autocast}, whose rounding the losses carry")
+        unwritten = Unwritten(model)
         with untouched(model):
             self.examples: Examples = read_data(data, n)
             if batch_size is not None and batch_size > self.n:
@@ -96,12 +100,17 @@ class Problem:
                 )
             self.chunk = chunk_rows(self.examples, batch_size)
             self._whole: Batch | None = None
+            for segment in self.segments:
+                segment.parameter.requires_grad_(True)
             check = self._check_targets()
-            self.per_example = self._check_shape()
+            first = self._check_shape()
+            self.per_example = first.ndim == 1
+            unwritten.require()
+            check_blind(self, first)
             with watch or nullcontext():
                 self.baseline, self.loss_center = self._measure_baseline(check)
-            self._check_fixed()
-            self._check_blind()
+            check_fixed(self, first.detach())
+            unwritten.require()
 
     @property
     def n(self) -> int:
@@ -132,8 +141,13 @@ class Problem:
         """Check that the model still stands at the w* of the baseline.
 
         Raises:
-            InputError: If a parameter or a buffer has changed.
+            InputError: If a parameter or a buffer has changed, or torch.autocast has.
         """
+        if autocast_type(self.device) != self._autocast:
+            raise InputError(
+                f"torch.autocast must be as when the posterior was built, {self._autocast or 'off'}, got "
+                f"{autocast_type(self.device) or 'off'}; build another."
+            )
         now = weight_fingerprints(self.model)
         changed = [name for name in {**self._weights, **now} if self._weights.get(name) != now.get(name)]
         if changed:
@@ -143,16 +157,18 @@ class Problem:
                 f"({len(changed)} of {len(now)} tensors did); build another."
             )
 
-    def _at_center(self, rows: Tensor) -> Tensor:
+    def loss_of(self, rows: Tensor) -> Tensor:
+        """Return the loss of some rows at the weights that the model holds, detached."""
         # With gradients on, as in sampling: some modules, and losses that differentiate, ask.
         return self.loss(self.model, self.batch(rows)).detach()
 
-    def _check_rows(self) -> Tensor:
+    def check_rows(self) -> Tensor:
+        """Return the rows on which the set-up checks run."""
         return torch.arange(min(self.n, _CHECK_ROWS))
 
     def _check_targets(self) -> TargetCheck:
         """Hold the first targets against the model's output; return what checks the others, chunk by chunk."""
-        rows = self._check_rows()
+        rows = self.check_rows()
         batch = self.batch(rows)
         if self.loss.targets is None:
             return lambda rows, batch: None
@@ -161,8 +177,9 @@ class Problem:
         check(rows, batch)
         return check
 
-    def _check_shape(self) -> bool:
-        rows = self._check_rows()
+    def _check_shape(self) -> Tensor:
+        """Return the loss of the first rows at w*, with its graph."""
+        rows = self.check_rows()
         batch = self.batch(rows)
         with _told_of(batch):
             value = self.loss(self.model, batch)
@@ -170,7 +187,7 @@ class Problem:
             got = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise LossError(f"the loss must return a floating tensor of nats, got {got}.")
         require_shape(value, rows, (), (len(rows),))
-        return value.ndim == 1
+        return value
 
     def _measure_baseline(self, check: TargetCheck) -> tuple[Tensor | None, float]:
         values, total = [], 0.0
@@ -187,41 +204,6 @@ class Problem:
             values.append(value)
             total += float(value.double().sum()) * (1 if self.per_example else len(rows))
         return (torch.cat(values) if self.per_example else None), total / self.n
-
-    def _check_fixed(self) -> None:
-        """Zero excess at w*: dropout and BatchNorm in training mode betray themselves here."""
-        rows = self._check_rows()
-        first, again = self._at_center(rows), self._at_center(rows)
-        require_same(again, first, min(_PAIRING, _REPEAT * torch.finfo(first.dtype).eps))
-        if self.baseline is not None:
-            # In reverse order and in a batch of another size, so that an example's loss meets other company.
-            some = rows.flip(0)[: max(1, len(rows) - 1)]
-            require_same(self._at_center(some), self.baseline[some.to(self.baseline.device)], _PAIRING)
-        if any(module.training for module in self.model.modules()):
-            raise LossError("the loss must leave the model in eval mode, but it calls train().")
-        if self.baseline is None:
-            spread = torch.linspace(0, self.n - 1, min(self.n, _MEAN_ROWS), dtype=torch.float64).round().long()
-            coarsest = max((s.parameter.dtype for s in self.segments), key=lambda dtype: torch.finfo(dtype).eps)
-            require_mean(self._at_center, spread, coarsest)
-
-    def _check_blind(self) -> None:
-        parameters = [segment.parameter for segment in self.segments]
-        flags = [p.requires_grad for p in parameters]
-        try:
-            for p in parameters:
-                p.requires_grad_(True)
-            value = self.loss(self.model, self.batch(self._check_rows())).sum()
-            found = torch.autograd.grad(value, parameters, allow_unused=True) if value.requires_grad else [None]
-        finally:
-            for p, flag in zip(parameters, flags, strict=True):
-                p.requires_grad_(flag)
-        if all(g is None for g in found):
-            raise LossError(
-                "the loss must depend on the moving parameters, but it ignores them: does it call the model it is "
-                "given, with gradients on?"
-            )
-        if not all(bool(torch.isfinite(g).all()) for g in found if g is not None):
-            raise LossError("the gradient of the loss at w* must be finite, got NaN or infinity.")
 
     def default_nbeta(self) -> float:
         """Return n / log n, the temperature at which WBIC and the LLC are defined.

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from slt.problem.fingerprints import pieces
+from slt.problem.gradients import plain_gradients
+from slt.problem.pointing import own_copies
 
 
 @contextmanager
@@ -17,8 +19,9 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
     Restored, also after an exception or Ctrl-C: parameters (their very storage, never written to), buffers,
     ``.grad``, ``requires_grad``, train flags, the global random states of torch, numpy and Python, and the
-    thread count. Inside, torch's inference kernels for attention are off: they differ from what is differentiated,
-    and know neither gradients nor vmap.
+    thread count. Inside, parameters point at copies, hooks on gradients are off and embeddings have dense gradients.
+    Torch's inference kernels for attention are off too: they differ from what is differentiated, and know neither
+    gradients nor vmap.
     """
     training = [(module, module.training) for module in model.modules()]
     parameters = [(p, p.data, p.grad, p.requires_grad) for p in model.parameters()]
@@ -36,7 +39,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(False)
         for p, *_ in parameters:
             p.grad = None  # a loss that calls backward() must not add to the user's gradients
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), own_copies(model), plain_gradients(model):
             yield
     finally:
         for module, flag in training:

@@ -13,8 +13,8 @@ from slt._store import fingerprint
 from slt._tree import Params
 from slt.problem import Problem
 from slt.problem.evaluate import InPlace
-from slt.problem.evaluate.choose import beside_center
 from slt.problem.fingerprints import content, data_fingerprint, weights
+from slt.problem.pointing import beside_center
 from slt.running.observed import Observed
 from slt.running.provenance import Setup
 from slt.running.tuning import Tuned, tuned_arrays
@@ -120,7 +120,7 @@ def _settings(setup: Setup, tuning: Tuned | None) -> dict[str, str]:
 
 def _points(problem: Problem) -> list[list[Tensor]]:
     generator = torch.Generator().manual_seed(0)
-    return [beside_center(problem, generator) for _ in range(_POINTS)]
+    return [beside_center(problem.segments, problem.dtype, generator) for _ in range(_POINTS)]
 
 
 def _losses(problem: Problem, points: list[list[Tensor]]) -> dict[str, list[float]]:

@@ -130,9 +130,9 @@ def test_between_evaluations_the_module_holds_its_own_weights_in_place():
     """The loss of a mean is paired, and a hook may look, while the module stands at w*."""
     model = mlp(4, 5, 3)
     model[0].requires_grad_(False)
-    own = [(p.data_ptr(), p.requires_grad) for p in model.parameters()]
     problem = Problem(model, (drawn(20, 4), drawn(20, 3)), per_example, parameters="*")
     with untouched(model):
+        own = [(p.data_ptr(), p.requires_grad) for p in model.parameters()]
         evaluator = InPlace(problem)
         evaluator.evaluate(positions(evaluator, problem.segments, 2)[0], None)
         assert [(p.data_ptr(), p.requires_grad) for p in model.parameters()] == own

@@ -110,7 +110,7 @@ class Whole(nn.Module):
         (nn.Flatten(), None, "at least one floating parameter with requires_grad=True, got none of 0"),
         (mlp(4, 5, 3).requires_grad_(False), None, "got none of 4"),
         (Whole(), None, "got none of 1"),
-        (Whole(), "count", "'count' must be floating to move, got torch.int64"),
+        (Whole(), "count", "'count' must be real and floating to move, got torch.int64"),
         (MODEL, "1.weight", "names '1.weight', which the model does not have. It has: 0.weight, 0.bias"),
         (MODEL, "*.gain", "names '*.gain', which the model does not have".replace("*", r"\*")),
         (MODEL, ["0", "oops"], "'oops'"),

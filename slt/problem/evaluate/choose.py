@@ -4,13 +4,13 @@ import warnings
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from slt._tree import Params
 from slt.errors import SettingsError, VectorizationError
 from slt.problem.evaluate.in_place import InPlace
 from slt.problem.evaluate.protocol import Evaluator
 from slt.problem.evaluate.vectorized import Vectorized, refusals_by_name
+from slt.problem.pointing import beside_center
 from slt.problem.problem import Problem
 
 ChainMethod = Literal["auto", "vectorized", "in_place"]
@@ -59,7 +59,7 @@ def choose_evaluator(problem: Problem, chain_method: ChainMethod, chains: int) -
 def _require_agreement(problem: Problem, evaluator: Evaluator) -> None:
     """Compare with `InPlace` on a few rows, for two chains beside w*."""
     generator = torch.Generator().manual_seed(0)
-    each = [beside_center(problem, generator) for _ in range(2)]
+    each = [beside_center(problem.segments, problem.dtype, generator) for _ in range(2)]
     rows = torch.randint(problem.n, (2, min(problem.n, 7)), generator=generator)
     reference = InPlace(problem)
     there = evaluator.evaluate(_stack([evaluator.pack(tensors) for tensors in each]), rows).excess
@@ -72,17 +72,6 @@ def _require_agreement(problem: Problem, evaluator: Evaluator) -> None:
             f"{there.tolist()} against {here.tolist()}): does the loss use weights that are not the model's, or "
             "is half precision too coarse to tell?"
         )
-
-
-def beside_center(problem: Problem, generator: torch.Generator) -> list[Tensor]:
-    """Return a point beside w*, a tenth of each tensor's size away; a flat tensor of moving entries each."""
-    beside = []
-    for segment in problem.segments:
-        entries = segment.entries(segment.parameter).to(problem.dtype)
-        scale = 0.1 * float(entries.square().mean().sqrt()) or 0.1
-        noise = torch.randn(entries.shape, generator=generator, dtype=torch.float64).to(entries)
-        beside.append(entries + scale * noise)
-    return beside
 
 
 def _stack(chains: list[Params]) -> Params:

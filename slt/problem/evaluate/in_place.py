@@ -10,20 +10,23 @@ from slt._tree import Params, chains_of
 from slt.problem.data import Batch
 from slt.problem.evaluate.protocol import Evaluation
 from slt.problem.losses import LossFunction
+from slt.problem.pointing import pointed_at
 from slt.problem.problem import Problem
+from slt.problem.writes import refusing_writes
 
 
 class InPlace:
     """Evaluates one chain after another, one leaf for each parameter tensor, (chains, entries).
 
     The module's parameters point at a chain's weights while it is evaluated, and back at their own storage
-    afterwards: nothing is copied, and w* is never written to.
+    afterwards: nothing is copied, and w* is not written to.
     """
 
     def __init__(self, problem: Problem) -> None:
         """Bind the problem."""
         self._problem = problem
         self._parameters = [segment.parameter for segment in problem.segments]
+        self._named = list(problem.model.named_parameters())
         self.leaves = {segment.name: [segment.size] for segment in problem.segments}
 
     def pack(self, tensors: Sequence[Tensor]) -> Params:
@@ -54,7 +57,7 @@ class InPlace:
         problem = self._problem
         count = problem.n if rows is None else len(rows)
         excess, grads, batch = 0.0, None, None
-        with self.at(w, chain):
+        with self.at(w, chain), refusing_writes(problem.model, self._named):
             for chunk, batch in problem.chunks() if rows is None else [(rows, problem.batch(rows))]:
                 losses = problem.loss(problem.model, batch)
                 share = len(chunk) / count
@@ -70,26 +73,16 @@ class InPlace:
             excess -= problem.loss_center if rows is None else float(problem.loss(problem.model, batch).detach())
         assert grads is not None, "the data hold at least one chunk"
         entries = [
-            segment.entries(grad).to(problem.dtype) for segment, grad in zip(problem.segments, grads, strict=True)
+            segment.entries(grad.to_dense()).to(problem.dtype)
+            for segment, grad in zip(problem.segments, grads, strict=True)
         ]
         return excess, self.pack(_with_own_memory(entries))
 
     @contextmanager
     def at(self, w: Params, chain: int) -> Iterator[None]:
         """Point the module's parameters at one chain's weights."""
-        own = [(p, p.data, p.requires_grad) for p in self._parameters]
-        try:
-            for segment, leaf in zip(self._problem.segments, self.unpack(w), strict=True):
-                p, moving = segment.parameter, leaf[chain].detach()
-                if segment.index is not None:
-                    moving = p.detach().reshape(-1).to(moving.dtype).index_copy(0, segment.index, moving)
-                p.data = moving.reshape(p.shape).to(p.dtype)
-                p.requires_grad_(True)
+        with pointed_at(self._problem.segments, [leaf[chain] for leaf in self.unpack(w)]):
             yield
-        finally:
-            for p, data, requires_grad in own:
-                p.data = data
-                p.requires_grad_(requires_grad)
 
 
 def _with_own_memory(grads: Sequence[Tensor]) -> list[Tensor]:
