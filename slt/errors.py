@@ -8,6 +8,7 @@
     |   |-- LossError                    the loss: wrong shape, not finite, random, blind to the model
     |   |-- ParametersError              which parameters move: none, unknown, an empty mask
     |   |-- SettingsError                a number outside its range: nbeta, localization, draws, ...
+    |   |-- ModelInUseError              the model: another thread is using it
     |   `-- CheckpointError              a checkpoint file: missing, mismatched, not plain weights
     |-- NotAvailableError                no exact value is known, or none that holds there
     |-- VectorizationError               this model or loss cannot run all chains in one call
@@ -60,6 +61,10 @@ class ParametersError(InputError):
 
 class SettingsError(InputError):
     """A setting lies outside its range."""
+
+
+class ModelInUseError(InputError):
+    """Another thread is using the model, or a part of it."""
 
 
 class CheckpointError(InputError):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from tqdm.auto import tqdm
 
+from slt._progress import progress_bar
 from slt._store import atomic_write, file_fingerprint
 from slt.api import estimate_llc
 from slt.checkpoints.folder import REPORT, TABLE, Folder
@@ -177,7 +177,7 @@ def sweep(
     one = functools.partial(estimate_llc, data=data, loss=loss, progress=progress, **settings)
     missing = {name: path for name, path in named.items() if name not in rows}
     pages = _Pages()
-    bar = tqdm(missing.items(), total=len(named), initial=len(rows), disable=not progress, unit="checkpoint")
+    bar = progress_bar(len(named), shown=progress, iterable=missing.items(), initial=len(rows), unit="checkpoint")
     for name, path in bar:
         # before it is read: a file that changes meanwhile is estimated again by the next call
         content = file_fingerprint(path) if folder is not None and path.is_file() else None

@@ -2,8 +2,8 @@
 
 import argparse
 import json
-import sys
 
+from slt._progress import say
 from slt.api import estimate_llc
 from slt.cli.pictures import save_picture
 from slt.cli.record import plain
@@ -23,7 +23,7 @@ def run(chosen: argparse.Namespace) -> int:
     estimates = []
     for done, toy in enumerate(targets):
         if not chosen.quiet:
-            print(f"[{done + 1}/{len(targets)}] {toy.name}", file=sys.stderr)
+            say(f"[{done + 1}/{len(targets)}] {toy.name}")
         estimates.append(
             estimate_llc(
                 toy.model,

@@ -40,5 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, message = BAD_VERDICT, error
     except SltError as error:
         code, message = BAD_INPUT, error
-    print(f"slt {chosen.command}: {' '.join(str(message).split())}", file=sys.stderr)
+    from slt._progress import say  # its imports too are none of --help's
+
+    say(f"slt {chosen.command}: {' '.join(str(message).split())}")
     return code

@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from slt.errors import SettingsError
+from slt.problem.switches import ATTENTION, DEFAULT_TYPE, PLAIN_ATTENTION, held
 
 _LOW = (torch.float32, torch.float16, torch.bfloat16)
 _CASTS = {Tensor.float, Tensor.half, Tensor.bfloat16}
@@ -50,13 +50,12 @@ def _as_double(value: Any) -> Any:
 @contextmanager
 def double_precision() -> Iterator[None]:
     """Compute in float64, with attention in its plain form, which can be differentiated as often as one likes."""
-    default = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(torch.float64)
-        with KeepDouble(), sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.set_default_dtype(default)
+    with ExitStack() as stack:
+        stack.enter_context(held(DEFAULT_TYPE, torch.float64))
+        for switch in ATTENTION:
+            stack.enter_context(held(switch, switch is PLAIN_ATTENTION))
+        stack.enter_context(KeepDouble())
+        yield
 
 
 def require_memory(needed: float, what: str, remedy: str) -> None:

@@ -17,6 +17,7 @@ from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, tensors_o
 from slt.problem.fingerprints import weight_fingerprints
 from slt.problem.losses import resolve_loss
 from slt.problem.parameters import Selection, select
+from slt.problem.pointing import own_copies
 from slt.problem.reading import read_data
 from slt.problem.targets import TargetCheck
 from slt.problem.untouched import untouched
@@ -92,7 +93,8 @@ class Problem:
         if self._autocast is not None:
             self.notes.append(f"evaluated under torch.autocast, in {self._autocast}, whose rounding the losses carry")
         unwritten = Unwritten(model)
-        with untouched(model):
+        # Copies, in case that the loss writes to the parameters: it is refused, and w* is as it was.
+        with untouched(model), own_copies(model):
             self.examples: Examples = read_data(data, n)
             if batch_size is not None and batch_size > self.n:
                 raise SettingsError(

@@ -6,9 +6,9 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from slt._checks import require_integer
+from slt._progress import progress_bar, say
 from slt.errors import Interrupted, SettingsError
 from slt.observables import bind_all
 from slt.posterior import LocalPosterior
@@ -158,7 +158,7 @@ def sample_within(
         session = Session(setup, observed, saved)
         # Where `until` decides there is no telling how long it takes.
         total = warmup + draws * thin if until is None else None
-        bar = tqdm(total=total, disable=not progress, unit="step", desc="sampling", leave=None)
+        bar = progress_bar(total, shown=progress, unit="step", desc="sampling", leave=None)
         try:
             with bar:
                 session.start(tuning)
@@ -176,15 +176,15 @@ def sample_within(
         return trace if saved is None else saved.finish(trace)
 
 
-def _tell(session: Session, draws: int, bar: tqdm) -> None:
+def _tell(session: Session, draws: int, bar: Any) -> None:
     """Say before a long run, or a large record, what it will take; the steps that tell are part of the run."""
     setup, record = session.setup, draws * session.observed.draw_bytes
     if record > _LARGE_BYTES:
         where = "in memory" if session.saved is None else f"in {session.saved.folder}"
-        bar.write(f"the observables will take {in_bytes(record)} {where}")
+        say(f"the observables will take {in_bytes(record)} {where}")
     if session.warmed or setup.warmup < _TIMED_STEPS * 2:
         return
     session.warm(bar, until=_TIMED_STEPS)
     seconds = session.step_seconds * (setup.warmup + draws * setup.thin)
     if seconds > _LONG_SECONDS:
-        bar.write(f"{setup.chains} chains of {setup.warmup + draws * setup.thin:,} steps: about {in_time(seconds)}")
+        say(f"{setup.chains} chains of {setup.warmup + draws * setup.thin:,} steps: about {in_time(seconds)}")

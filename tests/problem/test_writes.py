@@ -89,5 +89,4 @@ def test_a_write_that_comes_only_later_is_refused_and_does_not_reach_the_center(
         w, _ = positions(evaluator, problem.segments, 1)
         with pytest.raises(LossError, match=r"changed '0\.weight'"):
             evaluator.evaluate(w, torch.arange(4).reshape(1, 4))
-        loss(model, (X, Y))
     require_same(model, before)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from slt.problem.evaluate.protocol import Evaluation
 from slt.problem.evaluate.recorded import Function, record
 from slt.problem.losses import LossFunction
 from slt.problem.problem import Problem
+from slt.problem.switches import FLASH, held
 
 # What torch says when an operation cannot run under vmap, or only chain by chain. Anything else is the user's own.
 _REFUSALS = (
@@ -26,6 +27,7 @@ _REFUSALS = (
     "It looks like you're trying to use vmap",
     "In order to use an autograd.Function with functorch transforms",
     "You tried to vmap over",
+    "backward() called inside a functorch transform",
     "Either your tensor may have escaped from inside a function being vmapped",
     "output with shape",  # written in place; the same loss has passed the set-up checks without vmap
     "There is a performance drop because we have not yet implemented the batching rule",
@@ -181,12 +183,8 @@ class Vectorized:
 @contextmanager
 def _batched_attention(leaf: Tensor) -> Iterator[None]:
     """Keep attention on the CPU from its flash kernel, of which torch has no batched form."""
-    flash = torch.backends.cuda.flash_sdp_enabled()
-    try:
-        torch.backends.cuda.enable_flash_sdp(flash and leaf.device.type != "cpu")
+    with held(FLASH, False) if leaf.device.type == "cpu" else nullcontext():
         yield
-    finally:
-        torch.backends.cuda.enable_flash_sdp(flash)
 
 
 def _gradient(losses: Tensor, leaf: Tensor, share: float = 1.0) -> Tensor:
