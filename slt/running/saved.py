@@ -101,8 +101,8 @@ class SavedRun:
         numbers, begun_in = held.get("numbers", {}), held.get("environment")
         if not (_is_mapping(theirs, str) and _is_mapping(numbers, list) and isinstance(begun_in, dict)):
             raise ResumeError(damage(path, "it does not say whose run it is"))
-        if any(not isinstance(x, int | float) for each in numbers.values() for x in each):
-            raise ResumeError(damage(path, "it holds text in the place of numbers"))
+        if any(type(x) is not float for each in numbers.values() for x in each):
+            raise ResumeError(damage(path, "it holds something else in the place of numbers"))
         self._format, self.begun_in = held.get("format", 1), begun_in
         ours = (identify if self._format > 1 else identify_by_baseline)(setup, observed, tuning)
         other = ours.differences(theirs, numbers)
