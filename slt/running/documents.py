@@ -77,8 +77,8 @@ def _checksum(held: Mapping[str, Any]) -> str | None:
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value is an integer >= 0."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    """Whether a value is an integer >= 0, of 63 bits as any count is."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def damage(path: Path, why: str) -> str:

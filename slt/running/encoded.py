@@ -134,9 +134,11 @@ def _fits(value: Any, hint: Any, layout: Layout, rows: Rows) -> bool:
             _fits(getattr(value, name), field, layout, "any" if (rows, name) == ("one", "basis") else rows)
             for name, field in typing.get_type_hints(hint).items()
         )
+    if hint is int:
+        return type(value) is int and abs(value) < 2**63
     if hint is float:
-        return isinstance(value, float | int) and not isinstance(value, bool)
-    return hint in (int, bool, str, types.NoneType) and type(value) is hint
+        return isinstance(value, float) or _fits(value, int, layout, rows)
+    return hint in (bool, str, types.NoneType) and type(value) is hint
 
 
 def _are_params(value: Params, layout: Layout, rows: Rows) -> bool:

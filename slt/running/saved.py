@@ -101,15 +101,20 @@ class SavedRun:
         numbers, begun_in = held.get("numbers", {}), held.get("environment")
         if not (_is_mapping(theirs, str) and _is_mapping(numbers, list) and isinstance(begun_in, dict)):
             raise ResumeError(damage(path, "it does not say whose run it is"))
-        if any(not isinstance(x, int | float) for each in numbers.values() for x in each):
-            raise ResumeError(damage(path, "it holds text in the place of numbers"))
+        if any(type(x) is not float for each in numbers.values() for x in each):
+            raise ResumeError(damage(path, "it holds something else in the place of numbers"))
         self._format, self.begun_in = held.get("format", 1), begun_in
         ours = (identify if self._format > 1 else identify_by_baseline)(setup, observed, tuning)
         other = ours.differences(theirs, numbers)
         if other:
+            moved = self._changed()
+            hint = (
+                f" It was begun under other conditions ({moved}), where data and weights that are made anew may differ "
+                "in their last bits: keep them in files."
+            )
             raise ResumeError(
                 f"{self.folder} holds a run with other {', '.join(other)}. Give the same to resume it, or name another "
-                "folder."
+                f"folder.{hint if moved and {'data', 'weights'} & set(other) else ''}"
             )
 
     def _found(self, identity: Identity) -> None:
@@ -121,19 +126,22 @@ class SavedRun:
 
     def notes(self) -> list[str]:
         """What a reader of the trace should know: other conditions, an older format, a folder without a lock."""
-        before, now = self.begun_in, self._now
-        changed = [f"{k} {before[k]!s:.80} -> {now[k]}" for k in now if k in before and before[k] != now[k]]
+        changed = self._changed()
         told = []
         if changed:
             told.append(
-                f"the run was resumed under other conditions ({', '.join(changed)}): its draws are the same to "
-                "rounding only"
+                f"the run was resumed under other conditions ({changed}): its draws are the same to rounding only"
             )
         if self._format == 1:
             told.append(_ONLY_BASELINE)
         if self._lock.writable and not self._lock.held:
             told.append(f"{self._lock.reason}; no other process may work in that folder")
         return told
+
+    def _changed(self) -> str:
+        """Say what is no longer as it was when the run was begun; empty if nothing."""
+        before, now = self.begun_in, self._now
+        return ", ".join(f"{k} {before[k]!s:.80} -> {now[k]}" for k in now if k in before and before[k] != now[k])
 
     def require_writable(self) -> None:
         """Refuse to go on where nothing can be saved.
@@ -165,15 +173,7 @@ class SavedRun:
             held = from_text(text, path, _FORMAT)
             saved = self._state(held, arrays, hints, layouts)
             known = _columns(held.get("files"))
-        except (
-            zipfile.BadZipFile,
-            struct.error,
-            EOFError,
-            ValueError,
-            OverflowError,
-            OSError,
-            RecursionError,
-        ) as error:
+        except _UNREADABLE as error:
             raise ResumeError(damage(path, str(error))) from error
         self._check_files(saved.drawn, known)
         if saved.drawn and self._lock.writable:

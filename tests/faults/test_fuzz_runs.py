@@ -180,9 +180,9 @@ def test_texts_and_arrays_changed_at_random(tmp_path: Path, whole: tuple[dict[st
 
 @pytest.mark.exact
 def test_much_changed_at_random(tmp_path: Path, whole: tuple[dict[str, bytes], slt.Trace]) -> None:
-    fuzz_bytes(tmp_path, whole, range(100, 2100))
-    fuzz_texts(tmp_path, whole, range(100, 2100))
-    fuzz_arrays(tmp_path, whole, range(100, 1100))
+    fuzz_bytes(tmp_path, whole, range(100, 700))
+    fuzz_texts(tmp_path, whole, range(100, 700))
+    fuzz_arrays(tmp_path, whole, range(100, 500))
 
 
 def test_plans_changed_at_random(tmp_path: Path) -> None:

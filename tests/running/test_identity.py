@@ -128,13 +128,21 @@ import sys, torch, slt
 from tests.running.saved_job import run
 torch.manual_seed(0)
 model = torch.nn.Sequential(torch.nn.Linear(64, 16), torch.nn.Tanh(), torch.nn.Linear(16, 10))
-data = torch.randn(500, 64), torch.randint(10, (500,))
+data = torch.rand(500, 64), torch.randint(10, (500,))  # not normal: another processor draws other bits
 posterior = slt.LocalPosterior(model, data, "cross_entropy")
 observe = {"gradients": slt.observables.gradient_norms()}
 trace = slt.sample(posterior, slt.HMC(), chains=2, draws=int(sys.argv[2]), warmup=20, observe=observe, progress=False,
                    save_to=sys.argv[1])
 print(*trace.settings["notes"])
 """
+
+
+def test_data_that_are_made_anew_on_another_processor_are_told_of(tmp_path: Path) -> None:
+    settings = {"localization": 1.0, "budget": slt.Gradients(700), "chains": 1, "progress": False}
+    slt.estimate_llc(*exactly_fitted(), save_to=tmp_path / "run", **settings)
+    shifted(tmp_path / "run", 0.0)
+    with pytest.raises(ResumeError, match=r"other data.*processor AVX9 -> .*keep them in files"):
+        slt.estimate_llc(*exactly_fitted(scale=1 + 1e-7), save_to=tmp_path / "run", **settings)
 
 
 @pytest.mark.exact
