@@ -112,16 +112,16 @@ class Random:
             return numbers
         if kind == _COMMON:
             generator = torch.Generator().manual_seed(mix(self._seed, kind, block))
-            return torch.rand(1, _BLOCK_STEPS, dtype=torch.float64, generator=generator)
+            return torch.rand(1, _BLOCK_STEPS, dtype=torch.float64, device="cpu", generator=generator)
         each = []
         for chain in self._chains:
             generator = torch.Generator().manual_seed(mix(self._seed, kind, block, chain))
             if kind == _UNIFORM:
                 shape = (_BLOCK_STEPS, self._uniforms)
-                each.append(torch.rand(shape, dtype=torch.float64, generator=generator))
+                each.append(torch.rand(shape, dtype=torch.float64, device="cpu", generator=generator))
             else:
                 shape = (self._row_steps, self._batch_size or 0)
-                each.append(torch.randint(self._n, shape, generator=generator))
+                each.append(torch.randint(self._n, shape, device="cpu", generator=generator))
         return torch.stack(each)
 
     def _fill_normal(self, numbers: Tensor, name: str, block: int) -> None:

@@ -60,7 +60,7 @@ class losses:
     def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
         """Read the probe data, and see whether the loss runs for all chains at once."""
         examples, loss = read_data(self.data, None), resolve_loss(self.loss)
-        pieces = torch.arange(examples.n).split(chunk_rows(examples, None))
+        pieces = torch.arange(examples.n, device="cpu").split(chunk_rows(examples, None))
         in_place = InPlace(posterior.problem)
 
         def record(w: Params, evaluator: Evaluator = bound.evaluator) -> Tensor:
@@ -181,7 +181,11 @@ class of_model:
             values = []
             for chain in range(chains_of(w)):
                 with in_place.at(placed, chain):
-                    values.append(torch.as_tensor(self.function(posterior.problem.model)).detach().clone())
+                    values.append(
+                        torch.as_tensor(self.function(posterior.problem.model), device=posterior.problem.device)
+                        .detach()
+                        .clone()
+                    )
             return torch.stack(values)
 
         return record

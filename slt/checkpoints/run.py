@@ -48,9 +48,10 @@ def _describe_data(data: Any, n: int | None) -> str:
     with untouched(nn.Identity()):
         examples = read_data(data, n)
         if isinstance(examples, TensorExamples):
-            rows = torch.arange(examples.n).split(_ROWS)
+            rows = torch.arange(examples.n, device="cpu").split(_ROWS)
         else:
-            rows = [torch.linspace(0, examples.n - 1, min(_PROBED, examples.n)).round().long()]
+            spread = torch.linspace(0, examples.n - 1, min(_PROBED, examples.n), dtype=torch.float32, device="cpu")
+            rows = [spread.round().long()]
         parts = [[fingerprint(_array(t)) for t in tensors_of(examples.take(some))] for some in rows]
     return f"{examples.n} examples, {fingerprint(parts)}"
 

@@ -63,6 +63,8 @@ def check_fixed(problem: "Problem", first: Tensor) -> None:
 
 def check_mean(problem: "Problem") -> None:
     """Refuse a scalar loss that is not a mean over rows."""
-    spread = torch.linspace(0, problem.n - 1, min(problem.n, _MEAN_ROWS), dtype=torch.float64).round().long()
+    spread = (
+        torch.linspace(0, problem.n - 1, min(problem.n, _MEAN_ROWS), dtype=torch.float64, device="cpu").round().long()
+    )
     coarsest = max((s.parameter.dtype for s in problem.segments), key=lambda dtype: torch.finfo(dtype).eps)
     require_mean(problem.loss_of, spread, coarsest)

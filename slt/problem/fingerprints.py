@@ -51,10 +51,11 @@ def data_fingerprint(examples: Examples) -> str:
     '3 examples, '
     """
     if isinstance(examples, TensorExamples):
-        rows = torch.arange(examples.n).split(_HELD_ROWS)
+        rows = torch.arange(examples.n, device="cpu").split(_HELD_ROWS)
         parts = [[fingerprint(_array(t)) for t in tensors_of(examples.take(some))] for some in rows]
     else:
-        parts = [fingerprint(_leaves(examples.take(some))) for some in torch.arange(examples.n).split(_FETCHED_ROWS)]
+        rows = torch.arange(examples.n, device="cpu").split(_FETCHED_ROWS)
+        parts = [fingerprint(_leaves(examples.take(some))) for some in rows]
     return f"{examples.n} examples, {fingerprint(parts)}"
 
 

@@ -134,7 +134,7 @@ def _masks(
                 index = mask.reshape(-1).nonzero().squeeze(1).to(named[name].device)
                 chosen[name] = None if index.numel() == mask.numel() else index
             elif isinstance(mask, bool):
-                chosen[name] = None if mask else torch.empty(0, dtype=torch.long)
+                chosen[name] = None if mask else torch.empty(0, dtype=torch.long, device="cpu")
             else:
                 raise ParametersError(f"the mask of {name!r} must be True, False or a Boolean tensor, got {mask!r}.")
     # A later entry stands for an earlier one, also where it leaves nothing to move.

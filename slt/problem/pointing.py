@@ -67,6 +67,6 @@ def beside_center(segments: Sequence[Segment], dtype: torch.dtype, generator: to
     for segment in segments:
         entries = segment.entries(segment.parameter).to(dtype)
         scale = _BESIDE * float(entries.square().mean().sqrt()) or _BESIDE
-        noise = torch.randn(entries.shape, generator=generator, dtype=torch.float64).to(entries)
+        noise = torch.randn(entries.shape, generator=generator, dtype=torch.float64, device="cpu").to(entries)
         beside.append(entries + scale * noise)
     return beside

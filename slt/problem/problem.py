@@ -130,13 +130,13 @@ class Problem:
     def chunks(self) -> Iterator[tuple[Tensor, Batch]]:
         """Pass over all the data once, in fixed chunks: (rows, batch)."""
         if self.chunk >= self.n:
-            rows = torch.arange(self.n)
+            rows = torch.arange(self.n, device="cpu")
             if self._whole is None:
                 self._whole = self.batch(rows)
             yield rows, self._whole
             return
         for start in range(0, self.n, self.chunk):
-            rows = torch.arange(start, min(start + self.chunk, self.n))
+            rows = torch.arange(start, min(start + self.chunk, self.n), device="cpu")
             yield rows, self.batch(rows)
 
     def require_center(self) -> None:
@@ -166,7 +166,7 @@ class Problem:
 
     def check_rows(self) -> Tensor:
         """Return the rows on which the set-up checks run."""
-        return torch.arange(min(self.n, _CHECK_ROWS))
+        return torch.arange(min(self.n, _CHECK_ROWS), device="cpu")
 
     def _check_targets(self) -> TargetCheck:
         """Hold the first targets against the model's output; return what checks the others, chunk by chunk."""

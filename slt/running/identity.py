@@ -125,7 +125,7 @@ def _points(problem: Problem) -> list[list[Tensor]]:
 
 def _losses(problem: Problem, points: list[list[Tensor]]) -> dict[str, list[float]]:
     """Evaluate the loss at w* and beside it through the module itself; these gradients are not counted."""
-    rows = torch.linspace(0, problem.n - 1, min(problem.n, _ROWS), dtype=torch.float64).round().long()
+    rows = torch.linspace(0, problem.n - 1, min(problem.n, _ROWS), dtype=torch.float64, device="cpu").round().long()
     evaluator, batch = InPlace(problem), problem.batch(rows)
     losses, norms = [problem.loss_center], []
     for tensors in points:

@@ -229,7 +229,7 @@ def _more_chains(posterior: LocalPosterior, way: Way, seconds: dict[Way, float],
 
 def _batch_seconds(posterior: LocalPosterior, way: Way, batch_size: int) -> float:
     """Time one gradient of all chains on minibatches."""
-    rows = torch.zeros(way.chains, batch_size, dtype=torch.long)
+    rows = torch.zeros(way.chains, batch_size, dtype=torch.long, device="cpu")
     with untouched(posterior.problem.model):
         torch.set_num_threads(way.threads or torch.get_num_threads())
         return _shortest(posterior.with_batch_size(batch_size), way, rows)[1]

@@ -78,7 +78,9 @@ class Session:
             if tuning is not None:
                 found = from_arrays(tuning, found, self.setup.bound.evaluator, sizes, group.chains)
                 adaptation = None
-            self.runs.append(Run(0, nbeta, state, found, adaptation, torch.zeros(count, dtype=torch.bool)))
+            self.runs.append(
+                Run(0, nbeta, state, found, adaptation, torch.zeros(count, dtype=torch.bool, device="cpu"))
+            )
             if self.saved is not None:
                 self._require_declared(group, self.runs[-1])
 
@@ -239,7 +241,7 @@ class Session:
 
     def _chains_that_fit(self) -> int:
         problem = self.setup.posterior.problem
-        one = problem.examples.take(torch.zeros(1, dtype=torch.long))
+        one = problem.examples.take(torch.zeros(1, dtype=torch.long, device="cpu"))
         rows = problem.chunk if self.setup.full_data else self.setup.posterior.batch_size or problem.n
         numbers = rows * sum(t.numel() for t in tensors_of(one))
         return max(1, _GROUP_NUMBERS // max(numbers, problem.dimension))

@@ -89,7 +89,9 @@ class Diagonal:
 
     def __repr__(self) -> str:
         """Name the values by their fingerprint: they may be millions, and two that differ must not look alike."""
-        numbers = {name: torch.as_tensor(v).detach().double().cpu().numpy() for name, v in self.values.items()}
+        numbers = {
+            name: torch.as_tensor(v, device="cpu").detach().double().cpu().numpy() for name, v in self.values.items()
+        }
         return f"Diagonal({fingerprint(numbers)[:10]})"
 
     def lay_out(self, posterior: Posterior) -> Params:

@@ -60,7 +60,7 @@ def _require_agreement(problem: Problem, evaluator: Evaluator) -> None:
     """Compare with `InPlace` on a few rows, for two chains beside w*."""
     generator = torch.Generator().manual_seed(0)
     each = [beside_center(problem.segments, problem.dtype, generator) for _ in range(2)]
-    rows = torch.randint(problem.n, (2, min(problem.n, 7)), generator=generator)
+    rows = torch.randint(problem.n, (2, min(problem.n, 7)), device="cpu", generator=generator)
     reference = InPlace(problem)
     there = evaluator.evaluate(_stack([evaluator.pack(tensors) for tensors in each]), rows).excess
     here = reference.evaluate(_stack([reference.pack(tensors) for tensors in each]), rows).excess

@@ -51,7 +51,7 @@ def record(function: Function, inputs: Sequence[Tensor]) -> Function | None:
 def _beside(given: Tensor, generator: torch.Generator) -> Tensor:
     if not given.is_floating_point():
         return given
-    noise = torch.randn(given.shape, generator=generator, dtype=torch.float64).to(given)
+    noise = torch.randn(given.shape, generator=generator, dtype=torch.float64, device="cpu").to(given)
     scale = float(given.detach().square().mean().sqrt()) or 1.0
     return (given.detach() + _BESIDE * scale * noise).requires_grad_(given.requires_grad)
 
