@@ -2,8 +2,8 @@
 
     python -m tests.faults.changed_files FOLDER KIND COUNT SEED
 
-reads COUNT changed files of a kind, and prints as JSON how many were refused, read unchanged, and read as something else,
-what was raised that is no error of slt, and the memory that it took beyond that of the first, unchanged file.
+reads COUNT changed files of a kind, and prints as JSON how many were refused, read unchanged, and read as something
+else, what was raised that is no error of slt, and the memory that it took beyond that of the first, unchanged file.
 """
 
 import json
