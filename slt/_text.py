@@ -1,4 +1,4 @@
-"""Tables for a terminal."""
+"""Text for a terminal: tables, and what any terminal can print."""
 
 from collections.abc import Collection, Sequence
 
@@ -28,3 +28,12 @@ def columns(table: Sequence[Sequence[str]], left: Collection[int] = (0,), indent
         ).rstrip()
         for line in table
     ]
+
+
+def printable(text: str) -> str:
+    r"""Return text that UTF-8 can write: bytes of a file's name that are none show as ``\udcff``.
+
+    >>> printable("step-\udcff.pt")
+    'step-\\udcff.pt'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()

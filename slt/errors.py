@@ -12,9 +12,9 @@
     |   `-- CheckpointError              a checkpoint file: missing, mismatched, not plain weights
     |-- NotAvailableError                no exact value is known, or none that holds there
     |-- VectorizationError               this model or loss cannot run all chains in one call
-    |-- TraceFileError                   a saved trace: missing, truncated, of another format
+    |-- TraceFileError                   a saved trace: missing, truncated, changed, of another format
     |-- ResumeError                      a folder holds another run, or one that cannot be read, or is in use
-    |-- SaveError                        the run could not be saved; carries what was drawn
+    |-- SaveError                        a run, a trace or a sweep could not be saved; carries what was drawn
     |-- NoDrawsError                     there is no draw of a living chain to estimate from; carries the trace
     |-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
     `-- ContractError (AssertionError)   a sampler failed a check, or a broken one passed; carries the report
@@ -80,7 +80,7 @@ class VectorizationError(SltError):
 
 
 class TraceFileError(SltError):
-    """A saved trace is missing, truncated, or of a format that this version does not read."""
+    """A saved trace is missing, truncated, changed, or of a format that this version does not read."""
 
 
 class ResumeError(SltError):
@@ -140,7 +140,7 @@ class Interrupted(_Whole, KeyboardInterrupt):
 
 
 class SaveError(SltError):
-    """The run could not be saved, for want of space or permission; what was saved before stays.
+    """A run, a trace or a sweep could not be saved, for want of space or permission; what was saved before stays.
 
     Attributes:
         trace: The draws made so far, observables aside, or None if nothing was drawn yet.

@@ -24,29 +24,40 @@ def named_checkpoints(checkpoints: str | Iterable[PathLike] | Mapping[str, PathL
         CheckpointError: If there is none, or a file is missing.
     """
     if isinstance(checkpoints, Mapping):
-        named = {str(name): Path(path) for name, path in checkpoints.items()}
+        paths = _paths(checkpoints.values())
+        named = {str(name): Path(path) for name, path in zip(checkpoints, paths, strict=True)}
     else:
         if isinstance(checkpoints, (str, os.PathLike)):
             text = os.fspath(checkpoints)
             _refuse_folders([Path(text)])
-            paths = [text] if Path(text).is_file() else sorted(glob.glob(text), key=_natural)
+            paths = [text] if os.path.isfile(text) else sorted(glob.glob(text), key=_natural)
             if not paths:
                 raise CheckpointError(f"no checkpoint matches {text!r}.")
         else:
-            paths = list(checkpoints)
+            paths = _paths(checkpoints)
         named = _name_files([Path(path) for path in paths])
     _refuse_folders(named.values())
     if not named:
         raise CheckpointError("checkpoints must name at least one file, got none.")
-    missing = [str(path) for path in named.values() if not path.is_file()]
+    missing = [str(path) for path in named.values() if not os.path.isfile(path)]
     if missing:
         raise CheckpointError(f"{len(missing)} of {len(named)} checkpoints do not exist: {', '.join(missing[:5])}.")
     return named
 
 
+def _paths(given: Any) -> list[PathLike]:
+    if not isinstance(given, Iterable):
+        raise CheckpointError(f"checkpoints must be paths, a pattern or a mapping to paths, got {given!r}.")
+    paths = list(given)
+    for path in paths:
+        if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+            raise CheckpointError(f"checkpoints must be paths, got {path!r} among them.")
+    return paths
+
+
 def _refuse_folders(paths: Iterable[Path]) -> None:
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             suffixes = sorted({file.suffix for file in path.iterdir() if file.is_file() and file.suffix})
             held = f"it holds files that end in {', '.join(suffixes)}" if suffixes else "it holds no files"
             pattern = path / f"*{suffixes[0] if len(suffixes) == 1 else '.pt'}"
@@ -68,7 +79,7 @@ def _name_files(files: list[Path]) -> dict[str, Path]:
 
 def _natural(path: str) -> list[Any]:
     """Sort step 9 before step 10."""
-    return [int(piece) if piece.isdigit() else piece for piece in re.split(r"(\d+)", path)]
+    return [int(piece) if piece.isdecimal() else piece for piece in re.split(r"(\d+)", path)]
 
 
 def _flat(path: Path) -> str:

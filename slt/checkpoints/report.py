@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from slt._store import slt_version
+from slt._text import printable
 from slt.checkpoints.rows import Row, draw_rows, html_table, steps_of, summary
 from slt.estimators import Estimate
 
@@ -57,7 +58,7 @@ def report_page(rows: Sequence[Row]) -> str:
     parts.append(html_table(rows, [f"#{anchor}" for anchor in anchors]))
     parts += [_section(row, anchor) for row, anchor in zip(rows, anchors, strict=True)]
     parts.append(f"<p>Written by slt {html.escape(slt_version())}.</p></body></html>\n")
-    return "\n".join(parts)
+    return printable("\n".join(parts))
 
 
 def _section(row: Row, anchor: str) -> str:

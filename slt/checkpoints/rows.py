@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from slt._text import columns
+from slt._text import columns, printable
 from slt.errors import NoDrawsError, SettingsError
 from slt.estimators import Estimate
 
@@ -49,7 +49,7 @@ class Row:
     def verdict(self) -> str:
         """The verdict in a word or a few."""
         if self.estimate is None:
-            text = " ".join(f"failed: {type(self.error).__name__}: {self.error}".split())
+            text = printable(" ".join(f"failed: {type(self.error).__name__}: {self.error}".split()))
             return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
         return "good" if self.estimate.verdict.ok else "; ".join(_kinds(self.estimate)).replace("_", " ")
 
@@ -69,10 +69,11 @@ def summary(rows: Sequence[Row]) -> str:
 
 def cells(row: Row) -> list[str]:
     """Return a row's entries under `HEAD`."""
+    name = printable(row.name)
     if row.estimate is None:
-        return [row.name, "-", "-", "-", row.verdict]
+        return [name, "-", "-", "-", row.verdict]
     low, high = row.estimate.interval()
-    return [row.name, f"{row.estimate.value:.4g}", f"{low:.4g} to {high:.4g}", f"{row.estimate.ess:.0f}", row.verdict]
+    return [name, f"{row.estimate.value:.4g}", f"{low:.4g} to {high:.4g}", f"{row.estimate.ess:.0f}", row.verdict]
 
 
 def text_table(rows: Sequence[Row]) -> str:
@@ -114,7 +115,7 @@ def csv_table(rows: Sequence[Row]) -> str:
         numbers = [""] * 6 if e is None else [e.value, e.mcse, *e.interval(), e.verdict.ok, "; ".join(_kinds(e))]
         error = "" if row.error is None else f"{type(row.error).__name__}: {row.error}"
         writer.writerow([row.name, row.path, *numbers, error])
-    return text.getvalue()
+    return printable(text.getvalue())
 
 
 def steps_of(rows: Sequence[Row]) -> list[int]:

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import math
-import shutil
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from typing import Any
 from torch import nn
 
 from slt._progress import progress_bar
-from slt._store import atomic_write, file_fingerprint
+from slt._store import atomic_write
 from slt.api import estimate_llc
-from slt.checkpoints.folder import REPORT, TABLE, Folder
+from slt.checkpoints.folder import REPORT, TABLE, Folder, content_of
 from slt.checkpoints.names import named_checkpoints
 from slt.checkpoints.report import report_page
 from slt.checkpoints.rows import Row, csv_table, draw_rows, html_table, steps_of, summary, text_table
 from slt.checkpoints.run import describe_run
 from slt.checkpoints.weights import PathLike, load_weights
-from slt.errors import CheckpointError, DataError, NoDrawsError, ResumeError, SettingsError
+from slt.errors import CheckpointError, DataError, NoDrawsError, ResumeError, SaveError, SettingsError
 from slt.estimators import Estimate, llc
 from slt.problem import Problem, untouched
 from slt.problem.losses import resolve_loss
@@ -87,8 +87,15 @@ class Sweep:
 
         Args:
             path: The file to make or replace, customarily ``.html``; its folder must exist.
+
+        Raises:
+            SaveError: If the folder is missing or the disk refuses.
         """
-        atomic_write(path, report_page(self.rows).encode())
+        page = report_page(self.rows).encode()
+        try:
+            atomic_write(path, page)
+        except OSError as error:
+            raise SaveError(f"{os.fspath(path)} cannot be written: {error}.", None) from error
 
     def plot(self, *, steps: Sequence[float] | None = None, ax: Any = None, **options: Any) -> Any:
         """Draw the LLC over training; see `slt.plots.over_training` for the options.
@@ -122,9 +129,10 @@ def sweep(
 
     With `save_to` each estimate is kept as soon as it is made, and the same call goes on where an earlier one ended,
     however it ended: what is done is read back, while checkpoints that are new, that failed, or whose content has
-    changed are estimated. With a budget of `slt.Gradients` the files do not depend on how often the sweep was stopped
-    (as long as ``chain_method`` in a trace's settings is the same: it is chosen by the clock where both can run); the
-    seconds alone do, which are kept in ``sweep.json`` for this reason.
+    changed are estimated. Several processes may sweep into one folder, each some of the checkpoints. With a budget of
+    `slt.Gradients` the files do not depend on how often the sweep was stopped (as long as ``chain_method`` in a trace's
+    settings is the same: it is chosen by the clock where both can run); the seconds alone do, which are kept in
+    ``sweep.json`` for this reason.
 
     Args:
         checkpoints: Paths, a glob, or a mapping from names to paths; ``.safetensors``, or what `torch.save` wrote
@@ -144,7 +152,9 @@ def sweep(
     Raises:
         CheckpointError: If there is no checkpoint, a file is missing, or a name is no file name.
         DataError: If the data can be read only once; with `save_to` also if they cannot be read.
-        ResumeError: If the folder holds a sweep with other settings, data or loss.
+        ResumeError: If the folder holds a sweep with other settings, data or loss, or another process is at work on the
+            first checkpoint.
+        SaveError: If the disk refuses; holds the draws of the estimate that could not be kept in ``.trace``.
         LossError: If the loss is none that slt can call.
         SettingsError: If a setting is outside its range, or `model_factory` makes no model.
         Exception: What the model, the data or the loss raise at the first checkpoint.
@@ -179,8 +189,12 @@ def sweep(
     pages = _Pages()
     bar = progress_bar(len(named), shown=progress, iterable=missing.items(), initial=len(rows), unit="checkpoint")
     for name, path in bar:
+        done = _done_meanwhile(folder, name, path)
+        if done is not None:
+            rows[name] = done
+            continue
         # before it is read: a file that changes meanwhile is estimated again by the next call
-        content = file_fingerprint(path) if folder is not None and path.is_file() else None
+        content = None if folder is None else content_of(path)
         # A run is saved as it goes, under the content it belongs to: after a kill it goes on in the middle.
         running = None if folder is None or content is None else folder.running(content)
         decided = _decided(rows.values(), bound.arguments)
@@ -190,8 +204,8 @@ def sweep(
         rows[name] = row
         if folder is not None:
             folder.keep(name, content, row.estimate, row.error, row.seconds)
-            if running is not None:
-                shutil.rmtree(running, ignore_errors=True)
+            if content is not None:
+                folder.clear(content)
             pages.write(folder, Sweep(tuple(rows[each] for each in named if each in rows)))
     found = Sweep(tuple(rows[name] for name in named))
     if folder is not None:
@@ -211,7 +225,7 @@ class _Pages:
         folder.write(TABLE, found.to_csv())
         before = time.monotonic()
         if last or self._spent <= _PAGE_SHARE * (before - self._start):
-            found.report(folder.path / REPORT)
+            folder.write(REPORT, report_page(found.rows))
             self._spent += time.monotonic() - before
 
 
@@ -223,6 +237,10 @@ def _decided(rows: Iterable[Row], settings: Mapping[str, Any]) -> dict[str, Any]
     alike: dict[str, Any] = {"chains": made.settings["chains"]}
     if isinstance(settings["sampler"], str):
         name = str(made.settings["sampler"]).partition("(")[0]
+        if name not in AUTOMATIC:
+            raise ResumeError(
+                f'the folder holds estimates by {name}, which "auto" never takes. Save to another folder.'
+            )
         alike |= {"sampler": AUTOMATIC[name](), "batch_size": made.settings["batch_size"]}
     return alike
 
@@ -268,14 +286,25 @@ def _model(model_factory: Callable[[], nn.Module], path: Path) -> nn.Module:
 
 
 def _finished(folder: Folder, named: Mapping[str, Path]) -> dict[str, Row]:
-    rows = {}
-    for name, path in named.items():
-        trace = folder.finished(name, path)
-        if trace is not None:
-            # a kill between the manifest and the end of the clearing up leaves it behind
-            shutil.rmtree(folder.running(folder.entries[name].checkpoint or ""), ignore_errors=True)
-            rows[name] = Row(name, path, folder.entries[name].seconds, llc(trace), None)
-    return rows
+    found = {name: _read_back(folder, name, path) for name, path in named.items()}
+    return {name: row for name, row in found.items() if row is not None}
+
+
+def _read_back(folder: Folder, name: str, path: Path) -> Row | None:
+    trace = folder.finished(name, path)
+    if trace is None:
+        return None
+    # a kill between the manifest and the end of the clearing up leaves it behind
+    folder.clear(folder.entries[name].checkpoint or "")
+    return Row(name, path, folder.entries[name].seconds, llc(trace), None)
+
+
+def _done_meanwhile(folder: Folder | None, name: str, path: Path) -> Row | None:
+    """What another process that sweeps into the same folder has made of a checkpoint since this one began."""
+    if folder is None:
+        return None
+    folder.read()
+    return _read_back(folder, name, path)
 
 
 def _require_same_loss(

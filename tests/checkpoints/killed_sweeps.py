@@ -51,9 +51,10 @@ def kill_and_finish(folder: Path, checkpoints: int, kills: list[tuple[str, float
 
 
 def files_of(folder: Path) -> dict[str, Any]:
-    """Return the content of every file; of the manifest all but the seconds."""
+    """Return the content of every file; of the manifest all but the seconds, and the checksum that they are part of."""
     held: dict[str, Any] = {file.name: file.read_bytes() for file in folder.iterdir()}
     manifest = json.loads(held["sweep.json"])
+    del manifest["checksum"]
     for entry in manifest["checkpoints"].values():
         del entry["seconds"]
     return {**held, "sweep.json": manifest}

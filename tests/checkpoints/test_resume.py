@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import slt
 from slt.checkpoints import Sweep
-from slt.checkpoints.folder import FORMAT
+from slt.checkpoints.manifest import FORMAT
 from slt.checkpoints.run import describe_run
 from slt.errors import CheckpointError, DataError, ResumeError, SettingsError
 

@@ -1,7 +1,10 @@
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from slt.checkpoints import load_weights
@@ -48,3 +51,45 @@ def test_weights_inside_a_training_checkpoint_are_found(tmp_path: Path, key: str
     model = factory()
     load_weights(model, tmp_path / "c.pt")
     assert torch.equal(model[0].weight, source[0].weight)
+
+
+def test_what_unpacks_to_more_than_the_file_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    torch.save({"0.weight": torch.zeros(1_000_000)}, tmp_path / "plain.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for member in plain.infolist():
+            packed.writestr(member.filename, plain.read(member))
+    with pytest.raises(CheckpointError, match=r"packed\.pt does not hold plain weights .*unpack to 4\d{6} bytes"):
+        load_weights(factory(), tmp_path / "packed.pt")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file that everyone may open and nobody can read")
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(CheckpointError, match=r"checkpoint /proc/self/mem does not hold plain weights .*Error"):
+        load_weights(factory(), "/proc/self/mem")
+
+
+def test_tensors_whose_names_are_no_text_are_refused(tmp_path: Path) -> None:
+    torch.save({0: torch.zeros(1)}, tmp_path / "numbers.pt")
+    with pytest.raises(CheckpointError, match=r"name its tensors by text, got \[0\]"):
+        load_weights(factory(), tmp_path / "numbers.pt")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_random_changes_give_an_error_of_slt_or_weights(tmp_path: Path, suffix: str) -> None:
+    """What flips, is cut off or is put in gives weights or a CheckpointError, and no other exception."""
+    path, rng, source = tmp_path / f"weights{suffix}", np.random.default_rng(0), factory().state_dict()
+    (save_file if suffix == ".safetensors" else torch.save)(source, path)
+    whole, refused = np.fromfile(path, np.uint8), 0
+    for i in range(120):
+        changed = whole.copy()
+        where = rng.integers(len(whole), size=1 + i % 8)
+        changed[where] = rng.integers(256, size=len(where))
+        path.write_bytes(changed[: rng.integers(len(whole)) if i % 5 == 0 else None].tobytes())
+        try:
+            load_weights(factory(), path)
+        except CheckpointError:
+            refused += 1
+    assert refused > 20
