@@ -71,6 +71,11 @@ def chunk_rows(examples: Examples, batch_size: int | None) -> int:
     return max(1, min(examples.n, _CHUNK_NUMBERS // max(numbers, 1)))
 
 
+def writes(batch: Batch) -> list[int | None]:
+    """Return how often torch has written to each tensor of a batch; None where it does not count."""
+    return [None if t.is_inference() else t._version for t in tensors_of(batch)]
+
+
 class TensorExamples:
     """Examples held as tensors whose first axis counts them."""
 
@@ -120,7 +125,7 @@ class TensorExamples:
         rows = None
         if total > _SUMMED_BYTES:
             rows = torch.linspace(0, self.n - 1, min(self.n, _SUMMED_ROWS), dtype=torch.float64, device="cpu").long()
-        return [(None if t.is_inference() else t._version, _checksum(t, rows)) for t in tensors]
+        return [(count, _checksum(t, rows)) for count, t in zip(writes(self._batch), tensors, strict=True)]
 
 
 class DatasetExamples:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 from typing import Any
 
@@ -14,6 +14,7 @@ from slt.problem.autocast import autocast_type
 from slt.problem.checks import check_blind, check_fixed
 from slt.problem.conventions import require_shape
 from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, tensors_of
+from slt.problem.doing import doing
 from slt.problem.fingerprints import weight_fingerprints
 from slt.problem.losses import resolve_loss
 from slt.problem.parameters import Selection, select
@@ -21,25 +22,18 @@ from slt.problem.pointing import own_copies
 from slt.problem.reading import read_data
 from slt.problem.targets import TargetCheck
 from slt.problem.untouched import untouched
-from slt.problem.writes import Unwritten
+from slt.problem.writes import Unwritten, refusing_writes_to
 
 _CHECK_ROWS = 16  # rows on which the set-up checks run
 
 
-@contextmanager
-def _told_of(batch: Batch) -> Iterator[None]:
-    """Add to an exception of the first call what was called with what: it is mostly the shapes that do not fit."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        held = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in tensors_of(batch)) or "no tensor"
-        error.add_note(
-            "It came from the first call of the loss, which slt makes as loss(model, batch), with the first rows of "
-            f"the data: a batch of type {type(batch).__name__} that holds {held}."
-        )
-        raise
+def _first_call(batch: Batch) -> str:
+    """Say what the first call of the loss was given: it is mostly the shapes that do not fit."""
+    held = ", ".join(f"{tuple(t.shape)} {t.dtype}" for t in tensors_of(batch)) or "no tensor"
+    return (
+        "calling loss(model, batch) for the first time, with the first rows of the data, a batch of type "
+        f"{type(batch).__name__} that holds {held}"
+    )
 
 
 class Problem:
@@ -133,18 +127,20 @@ class Problem:
             rows = torch.arange(self.n, device="cpu")
             if self._whole is None:
                 self._whole = self.batch(rows)
-            yield rows, self._whole
+            with refusing_writes_to(self._whole):
+                yield rows, self._whole
             return
         for start in range(0, self.n, self.chunk):
             rows = torch.arange(start, min(start + self.chunk, self.n), device="cpu")
             yield rows, self.batch(rows)
 
     def require_center(self) -> None:
-        """Check that the model still stands at the w* of the baseline.
+        """Check that the model still stands at the w* of the baseline, and that the data are those of the baseline.
 
         Raises:
-            InputError: If a parameter or a buffer has changed, or torch.autocast has.
+            InputError: If a parameter, a buffer or the data have changed, or torch.autocast has.
         """
+        self.examples.require_unchanged()
         if autocast_type(self.device) != self._autocast:
             raise InputError(
                 f"torch.autocast must be as when the posterior was built, {self._autocast or 'off'}, got "
@@ -174,7 +170,7 @@ class Problem:
         batch = self.batch(rows)
         if self.loss.targets is None:
             return lambda rows, batch: None
-        with _told_of(batch):
+        with doing(lambda: _first_call(batch)), refusing_writes_to(batch, by_content=True):
             check = self.loss.targets(self.model, batch)
         check(rows, batch)
         return check
@@ -183,7 +179,7 @@ class Problem:
         """Return the loss of the first rows at w*, with its graph."""
         rows = self.check_rows()
         batch = self.batch(rows)
-        with _told_of(batch):
+        with doing(lambda: _first_call(batch)), refusing_writes_to(batch, by_content=True):
             value = self.loss(self.model, batch)
         if not isinstance(value, Tensor) or not value.is_floating_point():
             got = value.dtype if isinstance(value, Tensor) else type(value).__name__
@@ -195,7 +191,8 @@ class Problem:
         values, total = [], 0.0
         for rows, batch in self.chunks():
             check(rows, batch)
-            value = self.loss(self.model, batch).detach()
+            with doing(lambda rows=rows: f"evaluating the loss at w* on rows {int(rows[0])} to {int(rows[-1])}"):
+                value = self.loss(self.model, batch).detach()
             require_shape(value, rows, (len(rows),) if self.per_example else ())
             if not bool(torch.isfinite(value).all()):
                 bad = int((~torch.isfinite(value)).sum())

@@ -1,4 +1,4 @@
-"""Whether a loss writes to the parameters that it is evaluated at: then it is no function of them."""
+"""Whether a loss writes to the parameters or the data that it is evaluated at: then it is no function of them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from slt.errors import LossError
+from slt.problem.data import Batch, tensors_of, writes
 from slt.problem.fingerprints import pieces
 
 Named = Sequence[tuple[str, Tensor]]
@@ -28,6 +29,34 @@ def refusing_writes(model: nn.Module, named: Named) -> Iterator[None]:
     for (name, p), version in zip(named, versions, strict=True):
         if p._version != version:
             _refuse(model, name, p)
+
+
+@contextmanager
+def refusing_writes_to(batch: Batch, *, by_content: bool = False) -> Iterator[None]:
+    """Refuse writes to the tensors of a batch, which later evaluations would read.
+
+    Args:
+        batch: The batch.
+        by_content: Whether its content is compared, and not only the number of writes that torch counts.
+
+    Raises:
+        LossError: If one was written to.
+    """
+    before, held = writes(batch), [t.clone() for t in tensors_of(batch)] if by_content else []
+    yield
+    changed = [i for i, (a, b) in enumerate(zip(before, writes(batch), strict=True)) if a != b]
+    changed += [i for i, (a, b) in enumerate(zip(held, tensors_of(batch), strict=False)) if not _same(a, b)]
+    if changed:
+        raise LossError(
+            f"the model and the loss must not write to the data, but a call of them changed tensor {changed[0]} of "
+            f"the {len(before)} of its batch: a later call would read other data. Compute with a changed copy instead, "
+            "such as x = x - 1 in the place of x.sub_(1)."
+        )
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    # NaN may stand where a mask covers it
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 class Unwritten:

@@ -71,12 +71,13 @@ def run_folder(folder: Path) -> Iterator[Lock]:
         The lock. Where the folder may not be written and holds a run, it is not held, and nothing may be written.
 
     Raises:
-        ResumeError: If another process works in the folder.
+        ResumeError: If another process works in the folder, or a link in it leads elsewhere.
         SaveError: If the folder may not be written and holds no run.
     """
     with saving(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) as lock:
+        _require_no_links(folder)
         if not (folder / RUN_FILE).exists():
             require_writable(folder, lock)
         if lock.held:
@@ -85,6 +86,17 @@ def run_folder(folder: Path) -> Iterator[Lock]:
                     if _LITTER.fullmatch(path.name):  # of a process that was killed
                         path.unlink()
         yield lock
+
+
+def _require_no_links(folder: Path) -> None:
+    """Refuse links in the folder: through them a save would write elsewhere."""
+    for path in (folder, folder / "draws", folder / "observables"):
+        for inside in path.iterdir() if path.is_dir() else ():
+            if inside.is_symlink():
+                raise ResumeError(
+                    f"{inside} is a link, which slt never makes in the folder of a run, and would write through. Put "
+                    "the file itself in its place."
+                )
 
 
 def require_writable(folder: Path, lock: Lock) -> None:

@@ -216,3 +216,23 @@ def test_plans_of_other_formats(tmp_path: Path) -> None:
         path.write_text(json.dumps({**fields, name: value}))
         with pytest.raises(ResumeError, match=f"plan.json is damaged: its {name} is"):
             estimate(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["state.npz", "trace.nc", "run.json", "draws/excess.npy", "draws"])
+def test_a_link_in_the_folder_is_refused_and_not_written_through(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    sample(folder)
+    elsewhere = tmp_path / "elsewhere"
+    (folder / name).rename(elsewhere)
+    (folder / name).symlink_to(elsewhere)
+    before = files(elsewhere) if elsewhere.is_dir() else elsewhere.read_bytes()
+    with pytest.raises(ResumeError, match=f"{Path(name).name} is a link"):
+        sample(folder, draws=1000)
+    assert (files(elsewhere) if elsewhere.is_dir() else elsewhere.read_bytes()) == before
+
+
+def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "scratch")
+    sample(tmp_path / "run")
+    assert (tmp_path / "scratch" / "state.npz").exists()
