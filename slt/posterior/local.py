@@ -27,8 +27,9 @@ class LocalPosterior:
 
     Args:
         model: The model at w*. It is evaluated in eval mode and is bit-identical afterwards.
-        data: A tuple of tensors whose first axis counts examples, a Dataset, a DataLoader (its dataset and
-            collate function are used), or an iterable of batches.
+        data: A tuple of tensors or arrays whose first axis counts examples; a Dataset, torch's or Hugging Face's, or a
+            list of rows; a DataLoader, which must give every row once (its dataset and collate function are used); or
+            an iterable of batches. Nothing may write to them.
         loss: ``loss(model, batch)`` in nats, per example (batch,) or their mean (); or the name of a ready loss:
             "cross_entropy", "mse", "gaussian", "gaussian:SCALE", "causal_lm". It must do the same each time: of a
             small model the operations of one evaluation may be run again without calling it.
