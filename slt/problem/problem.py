@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from slt.errors import DataError, InputError, LossError, SettingsError
 from slt.problem.autocast import autocast_type
-from slt.problem.checks import check_blind, check_fixed
+from slt.problem.checks import check_beside, check_blind, check_fixed
 from slt.problem.conventions import require_shape
 from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, read_data, tensors_of
 from slt.problem.fingerprints import weight_fingerprints
@@ -108,13 +108,18 @@ class Problem:
             check_blind(self, first)
             with watch or nullcontext():
                 self.baseline, self.loss_center = self._measure_baseline(check)
-            check_fixed(self, first.detach())
+            check_beside(self, check_fixed(self, first.detach()))
             unwritten.require()
 
     @property
     def n(self) -> int:
         """Number of examples."""
         return self.examples.n
+
+    @property
+    def coarsest(self) -> torch.dtype:
+        """The type of moving weights that rounds most."""
+        return max((s.parameter.dtype for s in self.segments), key=lambda dtype: torch.finfo(dtype).eps)
 
     def batch(self, rows: Tensor) -> Batch:
         """Return a batch of rows on the model's device."""
