@@ -30,8 +30,9 @@ from slt.degeneracy.target import target_of
 from slt.degeneracy.zeros import LOSS_STEP, Zeros, manifold_of_zeros
 from slt.errors import SettingsError
 from slt.estimators import Estimate
-from slt.problem import Problem
+from slt.problem import Problem, untouched
 from slt.problem.parameters import Selection
+from slt.problem.slopes import require_own_gradient
 
 _ZERO = 1e-12  # of the largest eigenvalue in modulus: what is below counts as zero
 _HIGHER_NULLITY = 600  # null directions up to which their order of growth is taken
@@ -113,6 +114,8 @@ def explain_problem(
     dimension = problem.dimension
     inputs = Inputs(problem.examples.take(torch.arange(problem.n)))
     target = target_of(problem.loss, function)
+    with untouched(problem.model):
+        require_own_gradient(problem)
     with exact(problem.model):
         curvature = Curvature(problem)
         require_explanation(curvature, dense=dimension <= DENSE, steps=2 * _CURVE_STEPS)

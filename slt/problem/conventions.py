@@ -24,29 +24,48 @@ def require_shape(value: Tensor, rows: Tensor, *allowed: tuple[int, ...]) -> Non
         )
 
 
-def require_same(again: Tensor, first: Tensor, tolerance: float) -> None:
-    """Refuse two evaluations of the same examples that differ by more than the share `tolerance`."""
+def require_same(again: Tensor, first: Tensor, tolerance: float, where: str = "at w*", near: float = 1.0) -> float:
+    """Refuse two evaluations of the same examples that differ by more than the share `tolerance`.
+
+    Args:
+        again: Losses.
+        first: The same, evaluated before.
+        tolerance: Share that is granted.
+        where: At which weights, for the message.
+        near: What is added to the largest loss before the share is taken, nats.
+
+    Returns:
+        What they differ by.
+
+    Raises:
+        LossError: If that is too much.
+    """
     off = float((again - first).abs().max())
-    if not off <= tolerance * (1 + float(first.abs().max())):
+    if not off <= tolerance * (near + float(first.abs().max())):
         raise LossError(
-            "the loss must be a fixed function of weights and example, but at w* a second evaluation differs "
+            f"the loss must be a fixed function of weights and example, but {where} a second evaluation differs "
             f"by {off:.3g}: look for dropout or BatchNorm in training mode, random augmentation, or a loss "
-            "that divides by something of its batch."
+            "that mixes its examples or divides by something of its batch."
         )
+    return off
 
 
-def require_mean(loss: Callable[[Tensor], Tensor], rows: Tensor, weights: torch.dtype) -> None:
+def require_mean(loss: Callable[[Tensor], Tensor], rows: Tensor, weights: torch.dtype, noise: float = 0.0) -> float:
     """Refuse a scalar loss that is not the mean over its rows: it would change with the cut of the data into chunks.
 
     Args:
-        loss: The loss at w* on some rows.
+        loss: The loss on some rows.
         rows: Rows from all over the data: neighbours may be alike in what gives them another weight.
         weights: Type of the model's weights, whose rounding is granted.
+        noise: What is granted besides, nats.
+
+    Returns:
+        The most by which the loss of the rows differs from the mean of its parts.
 
     Raises:
         LossError: If the loss of the rows is not the mean of what their parts give.
     """
-    whole = float(loss(rows))
+    whole, most = float(loss(rows)), 0.0
     for cut in _CUTS:
         at = round(cut * len(rows))
         if at == 0:
@@ -56,7 +75,8 @@ def require_mean(loss: Callable[[Tensor], Tensor], rows: Tensor, weights: torch.
         mean = (at * parts[0] + (len(rows) - at) * parts[1]) / len(rows)
         size = max(abs(whole), *map(abs, parts))
         granted = max(_PART, _COARSE * torch.finfo(weights).eps) * size + _ABSOLUTE * torch.finfo(first.dtype).eps
-        if abs(whole - mean) <= granted:
+        most = max(most, abs(whole - mean))
+        if not abs(whole - mean) > granted + noise:  # also where they are not finite, which is refused elsewhere
             continue
         said = (
             "the loss must be a mean over the rows of its batch, so that no cut of the data into batches changes it, "
@@ -69,3 +89,4 @@ def require_mean(loss: Callable[[Tensor], Tensor], rows: Tensor, weights: torch.
             f"{said}, whose mean is {mean:.6g}: it looks like a mean over tokens, or whatever rows hold in different "
             'numbers. Return one value an example, (batch,), such as the mean over its own tokens, as "causal_lm" does.'
         )
+    return most

@@ -9,7 +9,7 @@ from torch.nn.modules import module as every_module
 
 @contextmanager
 def plain_gradients(model: nn.Module) -> Iterator[None]:
-    """Switch off hooks on gradients, of parameters and of modules, and the sparse gradients of embeddings.
+    """Switch off hooks on gradients, of parameters and of modules, and sparse or rescaled gradients of embeddings.
 
     Hooks that clip or scale gradients serve an optimizer: the gradient that they leave is not that of the loss. A hook
     that the forward pass sets on what it computes is part of the model and stays.
@@ -17,21 +17,21 @@ def plain_gradients(model: nn.Module) -> Iterator[None]:
     held = [every_module._global_backward_hooks, every_module._global_backward_pre_hooks]
     for p in model.parameters():
         held += [p._backward_hooks, p._post_accumulate_grad_hooks]
-    sparse = []
+    embeddings = []
     for module in model.modules():
         held += [module._backward_hooks, module._backward_pre_hooks]
-        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.sparse:
-            sparse.append(module)
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+            embeddings.append((module, module.sparse, module.scale_grad_by_freq))
     hooks = [(kept, dict(kept)) for kept in held if kept]
     try:
         for kept, _ in hooks:
             kept.clear()  # torch holds the dictionary itself
-        for module in sparse:
-            module.sparse = False
+        for module, *_ in embeddings:
+            module.sparse = module.scale_grad_by_freq = False
         yield
     finally:
         for kept, before in hooks:
             kept.clear()
             kept.update(before)
-        for module in sparse:
-            module.sparse = True
+        for module, sparse, scaled in embeddings:
+            module.sparse, module.scale_grad_by_freq = sparse, scaled

@@ -63,10 +63,16 @@ def _holding(parameters: Sequence[nn.Parameter], tensors: Sequence[Tensor]) -> I
 
 def beside_center(segments: Sequence[Segment], dtype: torch.dtype, generator: torch.Generator) -> list[Tensor]:
     """Return moving entries a tenth of each tensor's root mean square from w*, or 0.1 where that is zero."""
-    beside = []
-    for segment in segments:
-        entries = segment.entries(segment.parameter).to(dtype)
-        scale = _BESIDE * float(entries.square().mean().sqrt()) or _BESIDE
-        noise = torch.randn(entries.shape, generator=generator, dtype=torch.float64, device="cpu").to(entries)
-        beside.append(entries + scale * noise)
-    return beside
+    entries = [segment.entries(segment.parameter).to(dtype) for segment in segments]
+    scales = [_BESIDE * unit for unit in units_of(entries)]
+    noise = torch.randn(sum(map(len, entries)), generator=generator, dtype=torch.float64, device="cpu").to(entries[0])
+    return [
+        torch.add(e, n, alpha=scale)
+        for e, n, scale in zip(entries, noise.split([len(e) for e in entries]), scales, strict=True)
+    ]
+
+
+def units_of(entries: Sequence[Tensor]) -> list[float]:
+    """Return the root mean square of each tensor, or 1 where that is zero."""
+    norms = torch.stack([torch.linalg.vector_norm(e) for e in entries]).tolist()
+    return [norm / len(e) ** 0.5 or 1.0 for norm, e in zip(norms, entries, strict=True)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from slt.errors import DataError, InputError, LossError, SettingsError
 from slt.problem.autocast import autocast_type
-from slt.problem.checks import check_blind, check_fixed
+from slt.problem.checks import check_beside, check_blind, check_fixed
 from slt.problem.conventions import require_shape
 from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, tensors_of
 from slt.problem.doing import doing
@@ -20,6 +20,7 @@ from slt.problem.losses import resolve_loss
 from slt.problem.parameters import Selection, select
 from slt.problem.pointing import own_copies
 from slt.problem.reading import read_data
+from slt.problem.surroundings import require_plain_surroundings
 from slt.problem.targets import TargetCheck
 from slt.problem.untouched import untouched
 from slt.problem.writes import Unwritten, refusing_writes_to
@@ -74,6 +75,7 @@ class Problem:
         watch: AbstractContextManager[Any] | None = None,
     ) -> None:
         """Read everything once, and run the checks that cost next to nothing."""
+        require_plain_surroundings()
         self.model = model
         self.loss = resolve_loss(loss)
         self.segments = select(model, parameters)
@@ -105,13 +107,18 @@ class Problem:
             check_blind(self, first)
             with watch or nullcontext():
                 self.baseline, self.loss_center = self._measure_baseline(check)
-            check_fixed(self, first.detach())
+            check_beside(self, check_fixed(self, first.detach()))
             unwritten.require()
 
     @property
     def n(self) -> int:
         """Number of examples."""
         return self.examples.n
+
+    @property
+    def coarsest(self) -> torch.dtype:
+        """The type of moving weights that rounds most."""
+        return max((s.parameter.dtype for s in self.segments), key=lambda dtype: torch.finfo(dtype).eps)
 
     def batch(self, rows: Tensor) -> Batch:
         """Return a batch of rows on the model's device."""

@@ -253,7 +253,7 @@ def _bounded(stream: Iterable[Any], n: int | None) -> Iterator[Any]:
 
 
 def _read_stream(batches: Iterable[Batch]) -> Examples:
-    held = list(batches)
+    held = [map_tensors(torch.clone, batch) for batch in batches]  # which may be one buffer, filled again
     if not held:
         raise DataError("data must hold at least one example, got an empty iterable.")
     return TensorExamples(_concatenate(held))
@@ -262,7 +262,9 @@ def _read_stream(batches: Iterable[Batch]) -> Examples:
 def _read_batches(batches: Iterable[Batch], n: int | None) -> Examples:
     held, count = [], 0
     with doing(f"reading batches of the data, a {type(batches).__name__}"):
-        for batch in map(with_tensors, batches):
+        for given in map(with_tensors, batches):
+            # An iterator may fill one and the same buffer again and again.
+            batch = given if isinstance(batches, Sequence) else map_tensors(torch.clone, given)
             held.append(batch)
             tensors = tensors_of(batch)
             if not tensors or tensors[0].ndim == 0:

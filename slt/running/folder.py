@@ -122,9 +122,10 @@ def saving(folder: Path, trace: Callable[[], Any] = lambda: None) -> Iterator[No
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, SaveError) as error:
+        reason = error.__cause__ if isinstance(error, SaveError) and error.__cause__ is not None else error
         raise SaveError(
-            f"{folder} cannot be written: {error}. What was saved before stays, and the same call resumes from there "
+            f"{folder} cannot be written: {reason}. What was saved before stays, and the same call resumes from there "
             "once there is room and permission; the draws so far are in .trace.",
             trace(),
         ) from error

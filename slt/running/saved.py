@@ -166,6 +166,11 @@ class SavedRun:
         """
         path = self.folder / "state.npz"
         if not path.exists():
+            if self._format > 1 and any((self.folder / "draws").glob("*.npy")):
+                raise ResumeError(
+                    f"{path} is missing, and without it the run cannot go on from the draws beside it, which "
+                    "numpy.load reads. Copy it again from where the run was made, or name another folder."
+                )
             return None
         try:
             with path.open("rb") as file:

@@ -83,6 +83,7 @@ class Session:
             )
             if self.saved is not None:
                 self._require_declared(group, self.runs[-1])
+        self.save()  # before any draw, so that draws without a state are known to have lost it
 
     def _resume(self, saved: SavedRun) -> bool:
         """Go to where the saved run was; return whether there was one."""

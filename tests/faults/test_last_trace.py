@@ -32,7 +32,10 @@ def test_it_is_an_error_with_the_draws_and_the_same_call_writes_it(tmp_path: Pat
         settings = {"chains": 2, "draws": 50, "warmup": 20, "progress": False, "save_to": folder}
         return slt.sample(posterior, slt.HMC(), **settings)
 
-    with no_file_beyond(15_000), pytest.raises(SaveError, match=r"trace\.nc cannot be written: .*large") as refused:
+    with (
+        no_file_beyond(15_000),
+        pytest.raises(SaveError, match=r"run cannot be written: .*large.*the same call resumes") as refused,
+    ):
         run(tmp_path / "run")
     assert not (tmp_path / "run" / "trace.nc").exists()
     kept, finished, calm = refused.value.trace, run(tmp_path / "run"), run(tmp_path / "calm")

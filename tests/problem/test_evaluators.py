@@ -208,9 +208,9 @@ def written_in_place(h: Tensor) -> Tensor:
 
 def slope(h: Tensor) -> Tensor:
     """A network that differentiates inside."""
-    inner = h.detach().requires_grad_()
-    (grad,) = torch.autograd.grad((inner**3).sum(), inner)
-    return h * grad
+    inner = torch.ones_like(h).requires_grad_()
+    (grad,) = torch.autograd.grad(((inner * h) ** 3).sum(), inner, create_graph=True)
+    return grad
 
 
 def looped(h: Tensor) -> Tensor:

@@ -84,6 +84,20 @@ def test_an_optimizer_in_the_backward_pass_of_a_loss_takes_no_step():
     assert len(steps) == 1
 
 
+def test_gradients_of_embeddings_are_not_scaled_by_how_often_a_row_is_looked_up():
+    data = integers(5, 20, 2, seed=3), Y
+
+    def build(scaled: bool) -> nn.Module:
+        return seeded(
+            lambda: nn.Sequential(nn.Embedding(5, 3, scale_grad_by_freq=scaled), nn.Flatten(), nn.Linear(6, 3))
+        )
+
+    scaled = build(True)
+    for a, b in zip(gradients(scaled, InPlace, data), gradients(build(False), InPlace, data), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-14, atol=0)
+    assert scaled[0].scale_grad_by_freq, "it scales again outside"
+
+
 class Looked(nn.Module):
     """Looks rows up by layers, or by the function, with sparse gradients."""
 

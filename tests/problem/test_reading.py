@@ -169,6 +169,15 @@ def test_a_mapping_keeps_its_names_and_one_tensor_stays_one():
     assert torch.equal(read_data(X, None).take(ROWS), X[ROWS])
 
 
+def test_a_buffer_that_is_filled_again_is_copied():
+    def stream(buffer: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in zip(X, Y, strict=True):
+            buffer.copy_(x)
+            yield buffer[None], y[None]
+
+    assert torch.equal(read_data(stream(torch.empty(3, dtype=X.dtype)), 11).take(ROWS)[0], X[ROWS])
+
+
 @pytest.mark.parametrize("to", [list, torch.tensor, np.array])
 def test_rows_of_hugging_face_are_the_examples_and_not_their_tokens(to: Callable[[list[int]], Any]):
     tokens = integers(9, 11, 6, seed=5)

@@ -34,6 +34,11 @@ def refused(run: Path, match: str, draws: int = 6) -> None:
     assert files(run) == before
 
 
+def test_a_lost_state_is_named_and_the_draws_stay(run: Path) -> None:
+    (run / "state.npz").unlink()
+    refused(run, "state.npz is missing, .* the draws beside it, which numpy.load reads")
+
+
 @pytest.mark.parametrize("name", COUNTED)
 def test_a_lost_file_is_named(run: Path, name: str) -> None:
     (run / name).unlink()
