@@ -13,6 +13,7 @@ from slt.errors import DataError, InputError, LossError, SettingsError
 from slt.problem.conventions import require_mean, require_same, require_shape
 from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, read_data, tensors_of
 from slt.problem.fingerprints import weight_fingerprints
+from slt.problem.guard import undisturbed
 from slt.problem.losses import resolve_loss
 from slt.problem.parameters import Selection, select
 from slt.problem.targets import TargetCheck
@@ -88,7 +89,8 @@ class Problem:
         self._weights = weight_fingerprints(model)
         self.notes: list[str] = []
         with untouched(model):
-            self.examples: Examples = read_data(data, n)
+            with undisturbed("the data", DataError, model):
+                self.examples: Examples = read_data(data, n)
             if batch_size is not None and batch_size > self.n:
                 raise SettingsError(
                     f"batch_size must be at most n = {self.n}, got {batch_size}; None uses all the data."
@@ -163,7 +165,7 @@ class Problem:
     def _check_shape(self) -> bool:
         rows = self._check_rows()
         batch = self.batch(rows)
-        with _told_of(batch):
+        with _told_of(batch), undisturbed("the loss", LossError):
             value = self.loss(self.model, batch)
         if not isinstance(value, Tensor) or not value.is_floating_point():
             got = value.dtype if isinstance(value, Tensor) else type(value).__name__

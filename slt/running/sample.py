@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import torch
 
 from slt._checks import require_integer
 from slt._progress import progress_bar, say
-from slt.errors import Interrupted, SettingsError
+from slt.errors import Interrupted, ObservableError, SettingsError
 from slt.observables import bind_all
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod
+from slt.problem.guard import Guard
 from slt.running.counted import Allowance, Counted
 from slt.running.forecast import in_bytes, in_time
 from slt.running.given import require_posterior, require_sampler
@@ -75,6 +77,8 @@ def sample(
 
     Raises:
         SettingsError: If a setting is outside its range, or posterior or sampler is something else.
+        ObservableError: If an observable gives what cannot be recorded, or writes to the weights; where that happens
+            in the middle, it holds the draws before in ``.trace``.
         VectorizationError: If "vectorized" was asked for and this model or loss cannot be.
         ResumeError: If `save_to` holds another run, or one that cannot be read.
         SaveError: If the disk refuses; holds the draws so far in ``.trace``.
@@ -137,6 +141,7 @@ def sample_within(
     Raises:
         SettingsError: See `sample`.
         Interrupted: See `sample`.
+        ObservableError: See `sample`.
     """
     require_posterior(posterior)
     require_sampler(sampler)
@@ -157,6 +162,8 @@ def sample_within(
             saved = SavedRun(save_to, identity(setup, observed.at_center, tuning), environment())
             setup = replace(setup, notes=tuple(_moved(saved.begun_in, environment())))
         session = Session(setup, observed, saved)
+        if until is not None:
+            until = partial(Guard(posterior.problem.model).call, until)
         # Where `until` decides there is no telling how long it takes.
         total = warmup + draws * thin if until is None else None
         bar = progress_bar(total, shown=progress, unit="step", desc="sampling", leave=None)
@@ -169,16 +176,24 @@ def sample_within(
                 session.warm(bar)
                 session.draw(draws, until, bar, allowance, least, forecast)
         except KeyboardInterrupt as interrupt:
-            trace = session.trace() if session.rounds else None
-            got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
+            trace, got = _so_far(session)
             more = "" if save_to is None else f"; the same call resumes from {save_to}"
             raise Interrupted(f"sampling was interrupted; {got}{more}.", trace) from interrupt
+        except ObservableError as error:
+            trace, got = _so_far(session)
+            raise ObservableError(f"{error} Sampling ended; {got}.", trace) from error
         trace = session.trace().with_settings(**ending())
     if save_to is None:
         return trace
     folder = Path(save_to)
     trace.save(folder / TRACE_FILE)
     return trace.with_observables(folder / "observables")
+
+
+def _so_far(session: Session) -> tuple[Trace | None, str]:
+    """Return the trace of a run that was broken off, and words for it."""
+    trace = session.trace() if session.rounds else None
+    return trace, f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
 
 
 def _tell(session: Session, draws: int, bar: Any) -> None:
