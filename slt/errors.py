@@ -8,6 +8,7 @@
     |   |-- LossError                    the loss: wrong shape, not finite, random, blind to the model
     |   |-- ParametersError              which parameters move: none, unknown, an empty mask
     |   |-- SettingsError                a number outside its range: nbeta, localization, draws, ...
+    |   |   `-- ObservableError          an observable gave what cannot be recorded; carries what was drawn
     |   |-- ModelInUseError              the model: another thread is using it
     |   `-- CheckpointError              a checkpoint file: missing, mismatched, not plain weights
     |-- NotAvailableError                no exact value is known, or none that holds there
@@ -61,6 +62,21 @@ class ParametersError(InputError):
 
 class SettingsError(InputError):
     """A setting lies outside its range."""
+
+
+class ObservableError(SettingsError):
+    """An observable gave what cannot be recorded, or wrote to the weights.
+
+    It is raised before the first step where w* shows it, and at the draw where it happens else.
+
+    Attributes:
+        trace: The draws made before, or None if there is none.
+    """
+
+    def __init__(self, message: str, trace: Any = None) -> None:
+        """Keep the trace beside the message."""
+        super().__init__(message)
+        self.trace = trace
 
 
 class ModelInUseError(InputError):

@@ -6,19 +6,22 @@ The names are lower case because they are used as functions are: ``slt.observabl
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from slt._tree import Params, chains_of, inner
-from slt.errors import SettingsError, VectorizationError
+from slt.errors import ObservableError, SettingsError, VectorizationError
 from slt.posterior import LocalPosterior, Posterior
 from slt.problem.data import chunk_rows
 from slt.problem.evaluate import Evaluator, InPlace
+from slt.problem.guard import Guard, writes
 from slt.problem.losses import resolve_loss
 from slt.problem.reading import read_data
 
+WRITTEN = "must not write to the weights, but changed them"
 Recorder = Callable[[Params], Tensor]
 """From the positions of some chains to what is recorded of them, (chains, ...)."""
 
@@ -164,31 +167,69 @@ class weights:
 class of_model:
     """Any function of the model that returns a tensor of a fixed shape: (chain, draw, *shape).
 
-    Chains are visited one after another, the model's parameters pointing at each; no gradients are kept.
+    Chains are visited one after another, the model's parameters pointing at each; no gradients are kept. What the
+    function changes of modes, buffers or torch's switches is undone after each call.
 
     Args:
-        function: ``function(model)``.
+        function: ``function(model)``, which returns a tensor or numbers.
     """
 
     function: Callable[[nn.Module], Tensor]
 
     def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
         """Nothing to prepare."""
-        in_place = InPlace(posterior.problem)
+        in_place, guard = InPlace(posterior.problem), Guard(posterior.problem.model)
+        parameters = list(posterior.problem.model.parameters())
 
         def record(w: Params) -> Tensor:
             placed = dict(zip(in_place.leaves, bound.evaluator.unpack(w), strict=True))
-            values = []
-            for chain in range(chains_of(w)):
-                with in_place.at(placed, chain):
-                    values.append(
-                        torch.as_tensor(self.function(posterior.problem.model), device=posterior.problem.device)
-                        .detach()
-                        .clone()
-                    )
+            values = [guard.call(at, placed, chain) for chain in range(chains_of(w))]
+            other = next((v for v in values if (v.shape, v.dtype) != (values[0].shape, values[0].dtype)), None)
+            if other is not None:
+                raise ObservableError(f"must return one shape and type, got {kind(values[0])} and {kind(other)}")
             return torch.stack(values)
 
+        def at(placed: Params, chain: int) -> Tensor:
+            with in_place.at(placed, chain):
+                before = [writes(p) for p in parameters]
+                value = _as_tensor(self.function(posterior.problem.model))
+                if [writes(p) for p in parameters] != before:  # those that stay where they are among them
+                    raise ObservableError(WRITTEN)
+                return value
+
         return record
+
+
+def _as_tensor(value: Any) -> Tensor:
+    """Return a copy of what a function of the model gave, as a tensor that can be stacked.
+
+    Raises:
+        ObservableError: If it is none, or one that cannot be recorded.
+    """
+    try:
+        tensor = torch.as_tensor(value, device=value.device if isinstance(value, Tensor) else "cpu").detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ObservableError(f"must return a tensor or numbers, got {type(value).__name__}") from error
+    require_recordable(tensor)
+    return tensor.clone()
+
+
+def require_recordable(tensor: Tensor) -> None:
+    """Refuse a tensor that cannot be kept as an array of numbers.
+
+    Raises:
+        ObservableError: If it is one.
+    """
+    plain = tensor.layout is torch.strided and not (tensor.is_nested or tensor.is_quantized or tensor.is_meta)
+    if not plain or tensor.is_complex() or not tensor.numel():
+        raise ObservableError(f"must return real numbers, at least one of them, in a dense tensor, got {kind(tensor)}")
+
+
+def kind(tensor: Tensor) -> str:
+    """Say what a tensor is."""
+    layout = "" if tensor.layout is torch.strided else f", {tensor.layout}"
+    shape = "a ragged shape" if tensor.is_nested else f"shape {tuple(tensor.shape)}"
+    return f"{tensor.dtype} of {shape}{layout}{' on meta' if tensor.is_meta else ''}"
 
 
 def bind_all(observe: Mapping[str, Any] | None, posterior: LocalPosterior, bound: Posterior) -> dict[str, Recorder]:
@@ -205,7 +246,8 @@ def bind_all(observe: Mapping[str, Any] | None, posterior: LocalPosterior, bound
     Raises:
         SettingsError: If a name is empty or holds a slash, or a value is no observable.
     """
-    recorders = {}
+    recorders: dict[str, Recorder] = {}
+    guard = Guard(posterior.problem.model)
     for name, observable in (observe or {}).items():
         if not isinstance(name, str) or not re.fullmatch(r"[\w-]([\w. -]*[\w-])?", name):
             raise SettingsError(
@@ -215,5 +257,5 @@ def bind_all(observe: Mapping[str, Any] | None, posterior: LocalPosterior, bound
             if not callable(observable) or isinstance(observable, type):
                 raise SettingsError(f"observe[{name!r}] must be an observable or a function of the model.")
             observable = of_model(cast("Callable[[nn.Module], Tensor]", observable))
-        recorders[name] = observable.bind(posterior, bound)
+        recorders[name] = partial(guard.call, observable.bind(posterior, bound))
     return recorders

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 
 import slt
 from slt import observables
-from slt.errors import DataError, SettingsError
+from slt.errors import DataError, ObservableError, SettingsError
 from slt.problem.evaluate import ChainMethod
 
 CHAINS, DRAWS = 4, 500
@@ -150,6 +152,117 @@ def test_bad_observables_are_refused_before_the_first_step(
 ) -> None:
     with pytest.raises(error, match=message):
         slt.sample(posterior(), slt.HMC(), observe={"it": observable}, progress=False)
+
+
+def changing(first: object, later: object) -> Callable[[nn.Module], object]:
+    """A function that gives something else from the second draw on, in every chain."""
+    calls = 0
+
+    def function(made: nn.Module) -> object:
+        nonlocal calls
+        calls += 1
+        return first if calls <= 1 + 2 * 30 else later  # once at w*, then 30 draws of 2 chains
+
+    return function
+
+
+def quietly(make: Callable[[nn.Module], object]) -> Callable[[nn.Module], object]:
+    """Without what torch warns of at the first tensor of a rare kind."""
+
+    def function(made: nn.Module) -> object:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return make(made)
+
+    return function
+
+
+UNRECORDABLE: dict[str, tuple[Callable[[nn.Module], object], str]] = {
+    "complex": (lambda m: torch.complex(m[0].bias, m[0].bias), "real numbers.* got torch.complex64"),
+    "sparse": (lambda m: m[0].weight.detach().to_sparse(), "dense tensor, got .*torch.sparse_coo"),
+    "quantized": (
+        quietly(lambda m: torch.quantize_per_tensor(m[0].weight.detach(), 0.1, 0, torch.qint8)),
+        "dense tensor, got torch.qint8",
+    ),
+    "nested": (quietly(lambda m: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])), "of a ragged shape"),
+    "on no device": (lambda m: torch.ones(2, device="meta"), "on meta"),
+    "nothing": (lambda m: None, "a tensor or numbers, got NoneType"),
+    "text": (lambda m: "0.5", "a tensor or numbers, got str"),
+    "a mapping": (lambda m: {"accuracy": 0.5}, "a tensor or numbers, got dict"),
+    "empty": (lambda m: torch.ones(0), r"at least one of them.* shape \(0,\)"),
+    "a write to the weights": (lambda m: m[0].bias.data.add_(1e-3).sum(), "not write to the weights"),
+    "a counted write": (lambda m: nn.init.zeros_(m[0].bias).sum(), "not write to the weights"),
+}
+
+
+@pytest.mark.parametrize("method", ["vectorized", "in_place"])
+@pytest.mark.parametrize("kind", UNRECORDABLE)
+def test_what_cannot_be_recorded_is_refused_before_the_first_step(kind: str, method: ChainMethod) -> None:
+    function, message = UNRECORDABLE[kind]
+    p = posterior(localization=1.0)
+    before = [q.detach().clone() for q in p.problem.model.parameters()]
+    with pytest.raises(ObservableError, match=f"the observable 'it' must .*{message}") as refused:
+        slt.sample(p, slt.SGLD(), chains=2, observe={"it": function}, chain_method=method, progress=False)
+    assert refused.value.trace is None
+    assert all(torch.equal(a, b) for a, b in zip(before, p.problem.model.parameters(), strict=True))
+
+
+def test_a_write_to_a_weight_that_does_not_move_is_refused() -> None:
+    p = slt.LocalPosterior(model(), data(0, 60), "cross_entropy", parameters="2", localization=1.0)
+    with pytest.raises(ObservableError, match="not write to the weights"):
+        slt.sample(p, slt.SGLD(), observe={"it": lambda m: m[0].bias.detach().mul_(1.0).sum()}, progress=False)
+
+
+RECORDABLE: dict[str, tuple[Callable[[nn.Module], object], str]] = {
+    "a truth value": (lambda m: True, "bool"),
+    "a whole number": (lambda m: 3, "int64"),
+    "a number": (lambda m: 0.5, "float32"),
+    "nan": (lambda m: float("nan"), "float32"),
+    "numpy's": (lambda m: np.float64(0.5), "float64"),
+    "half precision": (lambda m: m[0].bias.bfloat16(), "float32"),
+    "eight bits": (lambda m: m[0].bias.to(torch.float8_e5m2), "float32"),
+    "a lazily negated tensor": (lambda m: torch.complex(m[0].bias, m[0].bias).conj().imag, "float32"),
+}
+
+
+@pytest.mark.parametrize("kind", RECORDABLE)
+def test_numbers_are_recorded_and_saved(kind: str, tmp_path: Path) -> None:
+    function, dtype = RECORDABLE[kind]
+    settings = {"chains": 2, "draws": 3, "warmup": 0, "progress": False}
+    trace = slt.sample(posterior(localization=1.0), slt.SGLD(step_size=1e-4), observe={"it": function}, **settings)
+    trace.save(tmp_path / "trace.nc")
+    read = slt.Trace.load(tmp_path / "trace.nc").get("observables", "it")
+    assert read.dtype == dtype
+    np.testing.assert_array_equal(read, trace.get("observables", "it"))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("method", ["vectorized", "in_place"])
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        (torch.zeros(3), torch.zeros(1)),  # which numpy would spread over three
+        (torch.zeros(3), torch.zeros(())),
+        (0.5, [0.5, 0.5]),
+        (1, 0.5),  # which numpy would cut to 0
+        (torch.zeros(2), torch.zeros(2, dtype=torch.float64)),
+    ],
+)
+def test_what_changes_its_kind_is_refused_at_that_draw(
+    first: object, later: object, method: ChainMethod, saved: bool, tmp_path: Path
+) -> None:
+    observe = {"it": changing(first, later), "weights": observables.weights()}
+    settings = {"chains": 2, "draws": 200, "warmup": 0, "progress": False, "chain_method": method}
+    with pytest.raises(ObservableError, match="the observable 'it' must return .* draws of each chain") as refused:
+        folder = {"save_to": tmp_path / "run"} if saved else {}
+        slt.sample(posterior(localization=1.0), slt.SGLD(step_size=1e-4), observe=observe, **settings, **folder)
+    assert 0 < refused.value.trace.draws <= 30
+
+
+def test_an_error_of_an_observable_says_whose_it_is() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        slt.sample(posterior(), slt.SGLD(), observe={"mine": lambda m: 1 / 0}, progress=False)
+    assert caught.value.__notes__ == ["It came from the observable 'mine'."]
 
 
 BIG = """

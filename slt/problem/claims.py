@@ -20,27 +20,32 @@ def claimed(model: nn.Module) -> Iterator[None]:
     Raises:
         ModelInUseError: If another thread uses one of them.
     """
-    named = [*model.named_modules(), *model.named_parameters()]
+    parts = [*model.modules(), *model.parameters()]
     me, mine = threading.get_ident(), []
     try:
         with LOCK:
-            taken = next((name for name, part in named if _users.get(id(part), me) != me), None)
+            taken = next((part for part in parts if _users.get(id(part), me) != me), None)
             if taken is None:
-                for _, part in named:
+                for part in parts:
                     if id(part) not in _users:
                         mine.append(id(part))
                         _users[id(part)] = me
         if taken is not None:
-            what = f"its part {taken!r}" if taken else "it"
-            raise ModelInUseError(
-                f"a model must be used by one run at a time, but another thread is using {what}. Give each thread "
-                "its own copy.deepcopy(model), or let one run follow the other."
-            )
+            _refuse(model, taken)
         yield
     finally:
         with LOCK:
             for part in mine:
                 _users.pop(part, None)
+
+
+def _refuse(model: nn.Module, taken: object) -> None:
+    name = next(name for name, part in (*model.named_modules(), *model.named_parameters()) if part is taken)
+    what = f"its part {name!r}" if name else "it"
+    raise ModelInUseError(
+        f"a model must be used by one run at a time, but another thread is using {what}. Give each thread its own "
+        "copy.deepcopy(model), or let one run follow the other."
+    )
 
 
 def _in_child() -> None:

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 from slt.problem.fingerprints import pieces
 
 _CONTAINERS = {list, dict, set, deque, OrderedDict, defaultdict, Counter}  # subclasses may do more than contain
+_ATOMS = {type(None), bool, int, float, str}  # most of what there is, met first to save time
 _SAME_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -28,23 +29,25 @@ class Kept:
 
     def __init__(self, model: nn.Module) -> None:
         """Follow attributes and containers from module to module."""
-        self._modes = [(module, module.training) for module in model.modules()]
+        self._scripts: list[tuple[nn.Module, bool]] = []
         self._containers: list[tuple[Any, Any]] = []
         self._tensors: list[_KeptTensor] = []
         seen: set[int] = set()
         left: list[Any] = list(model.modules())
         while left:
             value = left.pop()
-            if id(value) in seen:
+            if type(value) in _ATOMS or id(value) in seen:
                 continue
             if type(value) in _CONTAINERS:
                 self._containers.append((value, value.copy()))
-                left.extend(value.values() if isinstance(value, dict) else value)
+                if value:
+                    left.extend(value.values() if isinstance(value, dict) else value)
             elif type(value) is tuple:
                 left.extend(value)
             elif isinstance(value, nn.Module):
                 left.append(vars(value))
-                if isinstance(value, torch.jit.ScriptModule):  # which keeps its tensors elsewhere
+                if isinstance(value, torch.jit.ScriptModule):  # which keeps mode and tensors elsewhere
+                    self._scripts.append((value, value.training))
                     left.extend((*value.parameters(recurse=False), *value.buffers(recurse=False)))
             elif isinstance(value, Tensor):
                 if _has_content(value):
@@ -65,9 +68,8 @@ class Kept:
             if not _same_members(container, content):
                 container.clear()
                 container.extend(content) if isinstance(container, (list, deque)) else container.update(content)
-        for module, mode in self._modes:
-            if module.training != mode:
-                module.training = mode
+        for module, mode in self._scripts:
+            module.training = mode
         for tensor in self._tensors:
             tensor.restore()
 
@@ -94,7 +96,7 @@ class _KeptTensor:
                 tensor.grad = self._grad
             if tensor.requires_grad != self._requires_grad:
                 tensor.requires_grad_(self._requires_grad)
-        if self._content is not None and not _same_bits(tensor, self._content):
+        if self._content is not None and not same_bits(tensor, self._content):
             tensor.detach().copy_(self._content)
 
 
@@ -107,6 +109,8 @@ def _has_content(tensor: Tensor) -> bool:
 def _same_members(container: Any, content: Any) -> bool:
     if len(container) != len(content):
         return False
+    if not content:
+        return True
     if isinstance(container, set):
         return container == content
     same = _identical(container, content)
@@ -125,7 +129,8 @@ def _moved(tensor: Tensor, place: Tensor) -> bool:
     return any(a.data_ptr() != b.data_ptr() or a.stride() != b.stride() for a, b in found)
 
 
-def _same_bits(a: Tensor, b: Tensor) -> bool:
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors hold the same bits."""
     return all(torch.equal(_bits(c), _bits(d)) for c, d in zip(pieces(a), pieces(b), strict=True))
 
 

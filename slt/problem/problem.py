@@ -16,6 +16,7 @@ from slt.problem.conventions import require_shape
 from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, tensors_of
 from slt.problem.doing import doing
 from slt.problem.fingerprints import weight_fingerprints
+from slt.problem.guard import undisturbed
 from slt.problem.losses import resolve_loss
 from slt.problem.parameters import Selection, select
 from slt.problem.pointing import own_copies
@@ -91,7 +92,8 @@ class Problem:
         unwritten = Unwritten(model)
         # Copies, in case that the loss writes to the parameters: it is refused, and w* is as it was.
         with untouched(model), own_copies(model):
-            self.examples: Examples = read_data(data, n)
+            with undisturbed("the data", DataError, model):
+                self.examples: Examples = read_data(data, n)
             if batch_size is not None and batch_size > self.n:
                 raise SettingsError(
                     f"batch_size must be at most n = {self.n}, got {batch_size}; None uses all the data."
@@ -186,7 +188,11 @@ class Problem:
         """Return the loss of the first rows at w*, with its graph."""
         rows = self.check_rows()
         batch = self.batch(rows)
-        with doing(lambda: _first_call(batch)), refusing_writes_to(batch, by_content=True):
+        with (
+            doing(lambda: _first_call(batch)),
+            undisturbed("the loss", LossError),
+            refusing_writes_to(batch, by_content=True),
+        ):
             value = self.loss(self.model, batch)
         if not isinstance(value, Tensor) or not value.is_floating_point():
             got = value.dtype if isinstance(value, Tensor) else type(value).__name__

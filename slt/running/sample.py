@@ -3,17 +3,19 @@
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 
 from slt._checks import require_integer
 from slt._progress import progress_bar, say
-from slt.errors import Interrupted, SettingsError
+from slt.errors import Interrupted, ObservableError, SettingsError
 from slt.observables import bind_all
 from slt.posterior import LocalPosterior
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod
+from slt.problem.guard import Guard
 from slt.running.counted import Allowance, Counted
 from slt.running.folder import require_folder, run_folder
 from slt.running.forecast import in_bytes, in_time
@@ -76,6 +78,8 @@ def sample(
     Raises:
         SettingsError: If a setting is outside its range, or posterior or sampler is something else, or the sampler
             does not declare what is to be saved.
+        ObservableError: If an observable gives what cannot be recorded, or writes to the weights; where that happens
+            in the middle, it holds the draws before in ``.trace``.
         VectorizationError: If "vectorized" was asked for and this model or loss cannot be.
         ResumeError: If `save_to` holds another run, or one that cannot be read, or another process works there.
         SaveError: If the disk refuses; holds the draws so far in ``.trace``.
@@ -138,6 +142,7 @@ def sample_within(
     Raises:
         SettingsError: See `sample`.
         Interrupted: See `sample`.
+        ObservableError: See `sample`.
     """
     require_posterior(posterior)
     require_sampler(sampler)
@@ -156,6 +161,8 @@ def sample_within(
         setup = Setup(posterior, bound, sampler, chains, warmup, thin, seed)
         saved = None if folder is None or lock is None else SavedRun(folder, lock, setup, observed, tuning)
         session = Session(setup, observed, saved)
+        if until is not None:
+            until = partial(Guard(posterior.problem.model).call, until)
         # Where `until` decides there is no telling how long it takes.
         total = warmup + draws * thin if until is None else None
         bar = progress_bar(total, shown=progress, unit="step", desc="sampling", leave=None)
@@ -168,12 +175,20 @@ def sample_within(
                 session.warm(bar)
                 session.draw(draws, until, bar, allowance, least, forecast)
         except KeyboardInterrupt as interrupt:
-            trace = session.trace() if session.rounds else None
-            got = f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
+            trace, got = _so_far(session)
             more = "" if folder is None else f"; the same call resumes from {folder}"
             raise Interrupted(f"sampling was interrupted; {got}{more}.", trace) from interrupt
+        except ObservableError as error:
+            trace, got = _so_far(session)
+            raise ObservableError(f"{error} Sampling ended; {got}.", trace) from error
         trace = session.trace().with_settings(observables=sorted(observed.at_center), **ending())
         return trace if saved is None else saved.finish(trace)
+
+
+def _so_far(session: Session) -> tuple[Trace | None, str]:
+    """Return the trace of a run that was broken off, and words for it."""
+    trace = session.trace() if session.rounds else None
+    return trace, f"{trace.draws} draws of each chain are kept in .trace" if trace else "nothing was drawn yet"
 
 
 def _tell(session: Session, draws: int, bar: Any) -> None:
