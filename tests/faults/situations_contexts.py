@@ -260,6 +260,11 @@ class Dumb:
         return len(text)
 
 
+def ascii_stream() -> AbstractContextManager[None]:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", line_buffering=True)
+    return streams(stream, stream)
+
+
 @contextmanager
 def gone_directory() -> Iterator[None]:
     before = os.getcwd()
@@ -466,6 +471,7 @@ CONTEXTS: list[tuple[str, Context]] = [
     ("a bar on a closed stream", Context(within(closed_stream), progress=True)),
     ("a bar on no stream", Context(within(lambda: streams(None, None)), progress=True)),
     ("a bar on a stream that only writes", Context(within(lambda: streams(Dumb(), Dumb())), progress=True)),
+    ("a bar in ASCII", Context(within(ascii_stream), progress=True)),
     ("a bar on a full disk", Context(within(lambda: full_disk()), progress=True)),
     ("a directory that is gone", Context(within(gone_directory))),
     ("another directory", Context(within(other_directory))),

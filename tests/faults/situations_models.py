@@ -732,6 +732,93 @@ class CachedByVersion(Around):
         return functional.linear(x, self._weight, self.inner.bias)
 
 
+class CachedByAddress(Around):
+    """Keeps what it made for each place in memory where a weight was seen."""
+
+    def __init__(self, best: Tensor) -> None:
+        super().__init__(best)
+        self.held: dict[int, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.inner.weight
+        return functional.linear(x, self.held.setdefault(id(weight), weight.detach().clone()), self.inner.bias)
+
+
+class CountsInArray(Around):
+    def __init__(self, best: Tensor) -> None:
+        super().__init__(best)
+        self.calls = np.zeros(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.inner(x)
+
+
+class Statistics:
+    """What a user's logger keeps."""
+
+    def __init__(self) -> None:
+        self.calls = [0]
+
+
+class CountsInObject(Around):
+    def __init__(self, best: Tensor) -> None:
+        super().__init__(best)
+        self.statistics = Statistics()
+        self.calls = self.statistics.calls  # so that it can be seen from outside
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.statistics.calls[0] += 1
+        return self.inner(x)
+
+
+class DrawsByItsOwn(Around):
+    """Draws from a generator of its own, for something that it does not use."""
+
+    def __init__(self, best: Tensor) -> None:
+        super().__init__(best)
+        self.generator = torch.Generator()
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.randn(1, generator=self.generator)
+        return self.inner(x)
+
+
+class BuildsHead(Around):
+    """Makes a part of itself when it is called for the first time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(self, "head"):
+            self.head = nn.Identity()
+        return self.head(self.inner(x))
+
+
+class CastsItself(Around):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.to(torch.float64).to(torch.float32).inner(x)
+
+
+class InEightBits(Around):
+    """A still parameter of eight bits, beside those that move."""
+
+    def __init__(self, best: Tensor) -> None:
+        super().__init__(best)
+        self.scales = nn.Parameter(torch.ones(2).to(torch.float8_e4m3fn), requires_grad=False)
+
+
+def writing_pre_hook(model: nn.Linear) -> None:
+    def write(module: nn.Linear, args: Any) -> None:
+        with torch.no_grad():
+            module.weight.mul_(1.0)
+
+    model.register_forward_pre_hook(write)
+
+
+def exported(model: nn.Linear) -> nn.Module:
+    rows = torch.export.Dim("rows")
+    return torch.export.export(model, (torch.zeros(4, 3),), dynamic_shapes=({0: rows},)).module()
+
+
 class DynamicAttribute(Around):
     def __getattr__(self, name: str) -> Any:
         if name == "anything":
@@ -893,6 +980,23 @@ def restless_loss(model: Any, batch: Any) -> Tensor:
     return squares(model, batch) * (1 + 0.1 * torch.rand(()))
 
 
+def half_detached_loss(model: Any, batch: Any) -> Tensor:
+    """Has the gradient of another loss."""
+    x, y = pair(batch)
+    off = model(x) - y
+    return (off.detach() * off).sum(1) / 2
+
+
+def there_and_back_loss(model: Any, batch: Any) -> Tensor:
+    """Moves the weights, and moves them back."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.5)
+        for p in model.parameters():
+            p.sub_(0.5)
+    return squares(model, batch)
+
+
 def closing_over(best: Tensor) -> nn.Module:
     """A model that its loss knows otherwise than by its argument."""
     model = linear(best)
@@ -939,6 +1043,14 @@ def storing_observable() -> dict[str, Any]:
         return model.last.sum()
 
     return {"told": observe}
+
+
+def empty_observable() -> dict[str, Any]:
+    return {"told": lambda model: None}
+
+
+def listed_observables() -> Any:
+    return ["loss"]
 
 
 def failing_observable() -> dict[str, Any]:
@@ -1068,6 +1180,13 @@ MODELS: list[tuple[str, Model]] = [
     ("calls backward inside", Model(CallsBackward, expected=EITHER)),
     ("keeps a weight it made", Model(Cached, expected=EITHER, function=False)),
     ("keeps a weight by its version", Model(CachedByVersion, expected=REFUSED, function=False)),
+    ("keeps a weight by its address", Model(CachedByAddress, expected=EITHER, function=False)),
+    ("counts in an array", Model(CountsInArray)),
+    ("counts in an object", Model(CountsInObject)),
+    ("draws from its own generator", Model(DrawsByItsOwn)),
+    ("builds its head", Model(BuildsHead, expected=EITHER)),
+    ("casts itself", Model(CastsItself, expected=EITHER, function=False)),
+    ("a hook that writes to the weight", Model(changed(writing_pre_hook), expected=EITHER)),
     # forwards that hide
     ("without gradients", Model(WithoutGradient, expected=REFUSED, function=False)),
     ("slopes detached", Model(DetachedSlopes, expected=EITHER, function=False)),
@@ -1090,6 +1209,9 @@ MODELS: list[tuple[str, Model]] = [
     ("a hook after accumulation", Model(changed(accumulated_hook))),
     ("a module's backward hook", Model(changed(module_backward_hook), expected=EITHER)),
     ("a module's backward pre-hook", Model(changed(module_backward_pre_hook), expected=EITHER)),
+    # what else it is
+    ("a parameter of eight bits", Model(InEightBits, expected=EITHER, function=False)),
+    ("exported", Model(changed(exported), expected=EITHER, function=False)),
     # what hangs on the model
     ("gradients", Model(changed(with_gradients))),
     ("a dead tensor", Model(changed(dead_tensor))),
@@ -1126,7 +1248,11 @@ MODELS: list[tuple[str, Model]] = [
     ("a random loss", Model(linear, loss=restless_loss, expected=REFUSED, function=False)),
     ("a loss that closes over the model", Model(closing_over, loss=closed_loss, function=False)),
     ("a loss that takes a step", Model(linear, loss=stepping_loss, expected=REFUSED, function=False)),
+    ("a loss half detached", Model(linear, loss=half_detached_loss, expected=EITHER, function=False)),
+    ("a loss that goes and comes back", Model(linear, loss=there_and_back_loss, expected=EITHER, function=False)),
     # observables
+    ("an observable of nothing", Model(linear, observe=empty_observable, expected=REFUSED, function=False)),
+    ("observables in a list", Model(linear, observe=listed_observables, expected=REFUSED, function=False)),
     ("an observable that trains", Model(InTrainingMode, observe=training_observable, expected=EITHER, function=False)),
     ("an observable that writes", Model(linear, observe=writing_observable, expected=EITHER, function=False)),
     ("an observable that stores", Model(linear, observe=storing_observable, function=False)),

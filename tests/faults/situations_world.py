@@ -77,6 +77,8 @@ def of_value(value: Any, depth: int = 3) -> Any:
         return id(value), of_tensor(value)
     if isinstance(value, np.ndarray):
         return id(value), value.tobytes()
+    if isinstance(value, torch.Generator):
+        return id(value), memory(value.get_state())
     if isinstance(value, _PLAIN):
         return value
     if depth and isinstance(value, Mapping):
