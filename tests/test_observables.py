@@ -253,8 +253,8 @@ def test_what_changes_its_kind_is_refused_at_that_draw(
 ) -> None:
     observe = {"it": changing(first, later), "weights": observables.weights()}
     settings = {"chains": 2, "draws": 200, "warmup": 0, "progress": False, "chain_method": method}
-    with pytest.raises(ObservableError, match="the observable 'it' must return .* draws of each chain") as refused:
-        folder = {"save_to": tmp_path / "run"} if saved else {}
+    folder = {"save_to": tmp_path / "run"} if saved else {}
+    with pytest.raises(ObservableError, match=r"the observable 'it' must return .* draws of each chain") as refused:
         slt.sample(posterior(localization=1.0), slt.SGLD(step_size=1e-4), observe=observe, **settings, **folder)
     assert 0 < refused.value.trace.draws <= 30
 

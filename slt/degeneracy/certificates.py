@@ -124,7 +124,7 @@ def left_out(network: Network, certificates: list[Certificate]) -> list[str]:
     return [
         name
         for name, module in network.model.named_modules()
-        if isinstance(module, _KINDS) and id(module.weight) in moving and name not in spoken
+        if isinstance(module, _KINDS) and id(module._parameters.get("weight")) in moving and name not in spoken
     ]
 
 
@@ -139,6 +139,8 @@ def _taps(network: Network) -> list[_Tap]:
     for name, module in network.model.named_modules():
         if not isinstance(module, _KINDS) or getattr(module, "groups", 1) != 1:
             continue
+        if "weight" not in module._parameters:
+            continue  # it is computed from other parameters
         held = [p for p in (module.weight, getattr(module, "bias", None)) if p is not None]
         whole = all(id(p) in moving and moving[id(p)].index is None and counts[id(p)] == 1 for p in held)
         if whole and not isinstance(module, _ATTENTION_PARTS):

@@ -109,7 +109,7 @@ class Network:
 
     def model_in_double(self) -> nn.Module:
         """Return a copy of the model in float64, for those who look at modules and not at a vector."""
-        return copy.deepcopy(self.model).double()
+        return copied_in_double(self.model)
 
     @property
     def dimension(self) -> int:
@@ -191,6 +191,20 @@ class Network:
     def jvp(self, w: Tensor, v: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the outputs at w and their derivative along v."""
         return cast("tuple[Tensor, Tensor]", jvp(lambda t: self(t, batch), (w,), (v,)))
+
+
+def copied_in_double(model: nn.Module) -> nn.Module:
+    """Return a copy of a model in float64.
+
+    What a module computes from its parameters and keeps, as torch's older weight norm does, is copied by value.
+    """
+    computed = {
+        id(kept): kept.detach().clone()
+        for module in model.modules()
+        for kept in vars(module).values()
+        if isinstance(kept, Tensor) and not kept.is_leaf
+    }
+    return copy.deepcopy(model, computed).double()
 
 
 def _rows(flat: Tensor, w: Tensor, cotangents: Tensor) -> Tensor:

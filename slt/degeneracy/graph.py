@@ -116,9 +116,10 @@ class Tracer(TorchFunctionMode):
         for p in (p for m in model.modules() for p in m.parameters(recurse=False)):
             counts[id(p)] = counts.get(id(p), 0) + 1
         self._owners = {
-            id(m.weight): name
+            id(weight): name
             for name, m in model.named_modules()
-            if isinstance(m, (nn.Linear, nn.Conv2d, nn.Embedding)) and counts[id(m.weight)] == 1
+            if isinstance(m, (nn.Linear, nn.Conv2d, nn.Embedding))
+            if (weight := m._parameters.get("weight")) is not None and counts[id(weight)] == 1
         }
         self._kept: list[Any] = []
 
@@ -210,7 +211,7 @@ def unit_layers(model: nn.Module, tracer: Tracer) -> tuple[list[UnitLayer], dict
             continue
         calls = tracer.calls.get(name, [])
         if len(calls) != 1:
-            skipped[name] = "its weight is shared" if not calls else f"it is called {len(calls)} times"
+            skipped[name] = _without_one_call(module, len(calls))
             continue
         chosen = _walk(modules, tracer, calls[0])
         if isinstance(chosen, UnitLayer):
@@ -218,6 +219,12 @@ def unit_layers(model: nn.Module, tracer: Tracer) -> tuple[list[UnitLayer], dict
         elif chosen != _FIRST:
             skipped[name] = chosen
     return found, skipped
+
+
+def _without_one_call(module: nn.Module, calls: int) -> str:
+    if calls:
+        return f"it is called {calls} times"
+    return "its weight is shared" if "weight" in module._parameters else "its weight is computed from other parameters"
 
 
 def _walk(modules: dict[str, nn.Module], tracer: Tracer, reader: Node) -> UnitLayer | str:

@@ -13,6 +13,7 @@ from slt.errors import SettingsError
 from slt.problem.switches import ATTENTION, DEFAULT_TYPE, PLAIN_ATTENTION, held
 
 _LOW = (torch.float32, torch.float16, torch.bfloat16)
+_WEIGHT_NORM: Callable[..., Any] = getattr(torch, "_weight_norm")  # noqa: B009, as torch does not export it
 _CASTS = {Tensor.float, Tensor.half, Tensor.bfloat16}
 
 
@@ -31,6 +32,8 @@ class KeepDouble(TorchFunctionMode):
             return args[0].double()
         if func is Tensor.type_as and args[1].dtype in _LOW:
             return args[0].double()
+        if func is _WEIGHT_NORM:
+            return _weight_norm(*args, **(kwargs or {}))
         low = [_as_double(a) for a in args]
         named = {key: _as_double(value) for key, value in (kwargs or {}).items()}
         result = func(*low, **named)
@@ -43,13 +46,18 @@ class KeepDouble(TorchFunctionMode):
         return result
 
 
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """G v / |v| in plain operations: torch's own has no forward derivative, and no second one."""
+    return v * (g / torch.norm_except_dim(v, 2, dim))
+
+
 def _as_double(value: Any) -> Any:
     return torch.float64 if isinstance(value, torch.dtype) and value in _LOW else value
 
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Compute in float64, with attention in its plain form, which can be differentiated as often as one likes."""
+    """Compute in float64, with attention and weight norm in plain forms, which can be differentiated at will."""
     with ExitStack() as stack:
         stack.enter_context(held(DEFAULT_TYPE, torch.float64))
         for switch in ATTENTION:

@@ -7,7 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slt.degeneracy.function import Function, FunctionName, as_inputs, doubled, exact, resolve_function
+from slt.degeneracy.function import (
+    Function,
+    FunctionName,
+    as_inputs,
+    copied_in_double,
+    doubled,
+    exact,
+    resolve_function,
+)
 from slt.degeneracy.graph import UnitLayer, trace, unit_layers
 from slt.degeneracy.reducible import reducible
 from slt.degeneracy.units import Units
@@ -70,7 +78,7 @@ def proximate_rank(
     with exact(model):
         network = small.compressed.eval()
         batch = doubled(read.batch)
-        target = chosen(copy.deepcopy(model).double(), batch).detach()
+        target = chosen(copied_in_double(model), batch).detach()
         for writer in list(before):
             network = _shrink(network, chosen, batch, target, writer, tolerance)
         error = float((chosen(network, batch).detach() - target).abs().max())

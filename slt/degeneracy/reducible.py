@@ -1,13 +1,21 @@
 """Units that a network does not need: dead, constant, duplicate, opposite, cancelling; and the network without them."""
 
-import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from slt.degeneracy.function import Function, FunctionName, Inputs, as_inputs, doubled, exact, resolve_function
+from slt.degeneracy.function import (
+    Function,
+    FunctionName,
+    Inputs,
+    as_inputs,
+    copied_in_double,
+    doubled,
+    exact,
+    resolve_function,
+)
 from slt.degeneracy.graph import trace, unit_layers
 from slt.degeneracy.units import Finding, Units, find, merge
 from slt.errors import LossError
@@ -86,7 +94,7 @@ def reducible(
     chosen, _ = resolve_function(function)
     read = as_inputs(inputs)
     with exact(model):
-        small = copy.deepcopy(model).double()
+        small = copied_in_double(model)
         before = chosen(small, doubled(read.batch)).detach()
         fresh = read.fresh(_FRESH_SEED)
         fresh_before = chosen(small, doubled(fresh.batch)).detach()

@@ -147,7 +147,9 @@ def _matrix_products(network: Network, inputs: Inputs) -> list[Generator]:
         The generators.
     """
     whole = [s for s in network.segments if s.parameter.ndim == 2 and s.index is None]
-    linear = {id(m.weight) for m in network.model.modules() if isinstance(m, (nn.Linear, nn.Embedding))}
+    linear = {
+        id(m._parameters.get("weight")) for m in network.model.modules() if isinstance(m, (nn.Linear, nn.Embedding))
+    }
     bare = [s for s in whole if id(s.parameter) not in linear]
     pairs = [(a, b) for a in bare for b in bare if a is not b and a.parameter.shape[0] == b.parameter.shape[1]]
     batch = inputs.take(0, 64)

@@ -49,12 +49,18 @@ class Sizes:
         self._watched = [name for name in self.modules if any(name in enclosing(owner) for owner in owners)]
         self._inputs = {name: _Squares() for name in self._watched}
         self._outputs = {name: _Squares() for name in self._watched}
+        self._weights: dict[str, Tensor] = {}
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> "Sizes":
         """Begin to watch."""
         for name in self._watched:
-            self._handles.append(self.modules[name].register_forward_hook(self._hook(name), with_kwargs=True))
+            module = self.modules[name]
+            # Read here, in eval mode: a weight that is computed may change buffers when it is read in training mode.
+            weight = getattr(module, "in_proj_weight" if isinstance(module, nn.MultiheadAttention) else "weight", None)
+            if isinstance(weight, Tensor):
+                self._weights[name] = weight.detach()
+            self._handles.append(module.register_forward_hook(self._hook(name), with_kwargs=True))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,6 +76,10 @@ class Sizes:
             outputs.add(output)
 
         return hook
+
+    def weight(self, name: str) -> Tensor | None:
+        """The weight of a module, of attention that of its inner projection; None if it has none."""
+        return self._weights.get(name)
 
     def input(self, name: str) -> float | None:
         """Root mean square of the first floating tensor that a module takes; None if it was not called."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from slt.posterior.sizes import Sizes, enclosing
 from slt.problem.parameters import Segment
@@ -73,14 +73,13 @@ def _of_bias(segment: Segment, sizes: Sizes | None) -> _Unit | None:
     if sizes is None:
         return None
     owner = _owner(segment)
-    module, around = sizes.modules[owner], enclosing(owner)[1:]
-    if isinstance(module, nn.MultiheadAttention):  # the inner projection is no module: its size by random signs
-        given, weight = sizes.input(owner), module.in_proj_weight
+    weight, around = sizes.weight(owner), enclosing(owner)[1:]
+    if isinstance(sizes.modules[owner], nn.MultiheadAttention):
+        given = sizes.input(owner)  # the inner projection is no module: its size by random signs
         if given is None or weight is None:
             return None
-        return _Unit(given * float(weight.detach().double().square().mean()) ** 0.5, _OF_OUTPUT)
-    weight = getattr(module, "weight", None)
-    inputs = max(1.0, weight.numel() / segment.parameter.numel()) if isinstance(weight, Tensor) else 1.0
+        return _Unit(given * float(weight.double().square().mean()) ** 0.5, _OF_OUTPUT)
+    inputs = 1.0 if weight is None else max(1.0, weight.numel() / segment.parameter.numel())
     if around and isinstance(sizes.modules[around[0]], nn.MultiheadAttention):  # which adds the outer bias by itself
         owner = around[0]
     size = sizes.output(owner)

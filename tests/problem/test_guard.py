@@ -195,5 +195,5 @@ def test_data_and_losses_that_switch_torch_are_refused_by_name(kind: str) -> Non
 
 def test_data_that_change_the_mode_of_the_model_are_refused() -> None:
     model = mlp(4, 3)
-    with pytest.raises(DataError, match="changed the mode of module '0'|changed the mode of module ''"):
+    with pytest.raises(DataError, match=r"changed the mode of module '0'|changed the mode of module ''"):
         slt.LocalPosterior(model, Source(model.train), per_example)
