@@ -121,7 +121,7 @@ class SavedRun:
         with saving(self.folder):
             for name in ("draws", "observables"):
                 (self.folder / name).mkdir(exist_ok=True)
-            held = {"identity": identity.exact, "numbers": identity.numbers, "environment": self.begun_in}
+            held = {"identity": identity.fingerprints, "numbers": identity.numbers, "environment": self.begun_in}
             write_document(self.folder / RUN_FILE, _FORMAT, held)
 
     def notes(self) -> list[str]:

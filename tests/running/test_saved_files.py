@@ -189,7 +189,7 @@ def as_format_1(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ResumeError):
             sample(run)
     environment = {k: v for k, v in held["environment"].items() if k not in ("processor", "device")}
-    old = {"format": 1, "slt": "0.1.0", "identity": taken["exact"].exact, "environment": environment}
+    old = {"format": 1, "slt": "0.1.0", "identity": taken["exact"].fingerprints, "environment": environment}
     (run / "run.json").write_text(json.dumps(old))
 
     def without(tree: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
