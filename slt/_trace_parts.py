@@ -199,7 +199,8 @@ _FITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "localization": (_localization, "a number, text, or a number for each of at least one tensor"),
     "notes": (_list, "a list"),
     "observables": (_file_names, "a list of names that serve as file names"),
-    "way_in": (_count, "a number of draws"),
+    "burn_in": (_count, "a number of draws"),
+    "way_in": (_count, "a number of draws"),  # what burn_in was called at first
     "sampler": (_text, "text"),
     "dtype": (_text, "text"),
     "state_dtype": (_text, "text"),

@@ -143,7 +143,7 @@ def estimate_llc(
             chain_method=plan.chain_method,
             progress=progress,
             save_to=folder,
-            ending=lambda: {"notes": [plan.reason, stop.reason], "way_in": stop.way_in},
+            ending=lambda: {"notes": [plan.reason, stop.reason], "burn_in": stop.burn_in},
             threads=plan.threads,
         )
     return llc(trace)
@@ -169,7 +169,7 @@ class _Stop:
         self._error = least_relative_error(trace)
         if self._error > self._target:
             return False
-        estimate = _without_way_in(trace)
+        estimate = _without_burn_in(trace)
         self._last = trace, estimate
         return self._narrow(estimate)
 
@@ -186,10 +186,10 @@ class _Stop:
         return f"{told}, about {in_time(min(left, ends))}{budget} to go"
 
     @property
-    def way_in(self) -> int:
+    def burn_in(self) -> int:
         """Draws of each chain that the estimate leaves out."""
         estimate = self._estimate()
-        return 0 if estimate is None else estimate.settings["way_in"]
+        return 0 if estimate is None else estimate.settings["burn_in"]
 
     @property
     def reason(self) -> str:
@@ -212,7 +212,7 @@ class _Stop:
         if self._last is None or not self._last[0].alive.any():
             return None
         trace, estimate = self._last
-        self._last = trace, estimate or _without_way_in(trace)
+        self._last = trace, estimate or _without_burn_in(trace)
         return self._last[1]
 
     def _narrow(self, estimate: Estimate) -> bool:
@@ -223,13 +223,13 @@ class _Stop:
         return _relative_error(estimate) <= self._target and not unfinished
 
 
-def _without_way_in(trace: Trace) -> Estimate:
-    """Estimate from all draws, or from the last half where the first is a way in that the last does not show."""
+def _without_burn_in(trace: Trace) -> Estimate:
+    """Estimate from all draws, or from the last half where it lacks a drift or low virial that all draws show."""
     # Chains start at w*. Where they leave it slowly, what they draw on the way pulls the mean for long after.
     whole, half = llc(trace), trace.draws // 2
     if half < LEAST_DRAWS or not _told(whole) & _ON_THE_WAY:
         return whole
-    late = llc(trace, way_in=half)
+    late = llc(trace, burn_in=half)
     return whole if _told(late) & _ON_THE_WAY else late
 
 

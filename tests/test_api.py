@@ -222,7 +222,7 @@ def slow_start(draws: int, relaxation: float) -> slt.Trace:
 
 
 @pytest.mark.parametrize(
-    ("draws", "relaxation", "way_in"),
+    ("draws", "relaxation", "burn_in"),
     [
         (2000, 1e-9, 0),  # at once
         (2000, 150.0, 1000),
@@ -230,12 +230,12 @@ def slow_start(draws: int, relaxation: float) -> slt.Trace:
         (198, 20.0, 0),  # the last half would be too short
     ],
 )
-def test_the_first_half_is_left_out_where_it_is_a_way_in(draws: int, relaxation: float, way_in: int) -> None:
+def test_the_first_half_is_left_out_where_it_is_a_burn_in(draws: int, relaxation: float, burn_in: int) -> None:
     trace = slow_start(draws, relaxation)
     stop = api._Stop(0.02, None)
     stop(trace)
-    assert stop.way_in == way_in
-    estimate = slt.llc(trace.with_settings(way_in=stop.way_in))
+    assert stop.burn_in == burn_in
+    estimate = slt.llc(trace.with_settings(burn_in=stop.burn_in))
     if relaxation < 1000 < draws:
         assert abs(estimate.value - 3) < 4 * estimate.mcse
     else:

@@ -157,7 +157,7 @@ class Estimate:
             quantity += "" if self.verdict.ok else " (of draws with problems)"
         batch = "" if settings.get("batch_size") is None else f" of {settings['batch_size']}"
         data = "all data in each step" if settings["full_data"] else f"minibatches{batch}"
-        early = f" (the first {settings['way_in']} left out)" if settings.get("way_in") else ""
+        early = f" (the first {settings['burn_in']} left out)" if settings.get("burn_in") else ""
         draws = (
             f"{settings.get('sampler', 'unknown sampler')}{_step(trace)}, {data}; {trace.chains} chains x "
             f"{trace.draws} draws{early}, thin {settings.get('thin', '?')}, warmup {settings.get('warmup', '?')}, "

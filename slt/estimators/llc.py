@@ -32,7 +32,7 @@ _ROUNDING_UNITS = 8.0
 _EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
-def llc(trace: Trace, *, way_in: int | None = None) -> Estimate:
+def llc(trace: Trace, *, burn_in: int | None = None) -> Estimate:
     r"""Local learning coefficient :math:`n\beta\,(\mathbb{E}[L_n(w)] - L_n(w^*))` (Lau et al., 2023).
 
     The mean is over all draws of all chains that stayed finite. Its error takes account of autocorrelation,
@@ -41,8 +41,8 @@ def llc(trace: Trace, *, way_in: int | None = None) -> Estimate:
 
     Args:
         trace: Draws with the loss above L_n(w*) in nats, dims (chain, draw).
-        way_in: Draws of each chain that come too early to count; None leaves out those that `slt.estimate_llc` found
-            to be so, which `trace.settings["way_in"]` holds, and none of other traces.
+        burn_in: Number of first draws of each chain to leave out. None takes `trace.settings["burn_in"]`, which
+            `slt.estimate_llc` writes, and leaves out nothing where a trace has no such setting.
 
     Returns:
         The estimate, at the nbeta and the localization that the trace was drawn with.
@@ -67,9 +67,10 @@ def llc(trace: Trace, *, way_in: int | None = None) -> Estimate:
     >>> low < 3 < high, estimate.verdict.ok
     (True, True)
     """
-    skipped = trace.settings.get("way_in", 0) if way_in is None else require_integer("way_in", way_in, 0)
+    found = trace.settings.get("burn_in", trace.settings.get("way_in", 0))  # its name in older traces
+    skipped = found if burn_in is None else require_integer("burn_in", burn_in, 0)
     if skipped and skipped >= trace.draws:
-        raise SettingsError(f"way_in must leave draws to average, got {skipped} of {trace.draws}.")
+        raise SettingsError(f"burn_in must leave draws to average, got {skipped} of {trace.draws}.")
     draws = _living_draws(trace, skipped)
     energy = draws.nbeta * draws.series
     judged = judged_series(energy, draws.full_data)
@@ -90,7 +91,7 @@ def llc(trace: Trace, *, way_in: int | None = None) -> Estimate:
         sensitivity=sensitivity[0],
         sensitivity_mcse=sensitivity[1],
         verdict=Verdict(),
-        settings=draws.settings | {"way_in": skipped},
+        settings=draws.settings | {"burn_in": skipped},
         trace=trace,
     )
     return replace(estimate, verdict=_judge(estimate, draws, energy, judged))

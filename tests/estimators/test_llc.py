@@ -411,18 +411,19 @@ def test_checks_without_their_arrays_are_named(make_trace, gamma_chains):
     assert (note.kind, note.detail) == (Problem.NOT_JUDGED, "The trace has no surplus, no prior_energy.")
 
 
-# ---- the way in -----------------------------------------------------------------------------------------
+# ---- the burn-in ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("of_the_trace", [False, True])
-def test_draws_on_the_way_in_do_not_count(make_trace, gamma_chains, of_the_trace):
+def test_draws_of_the_burn_in_do_not_count(make_trace, gamma_chains, of_the_trace):
     energy = good(gamma_chains)
     energy[:, :100] = 50.0
+    assert llc(make_trace(energy, way_in=100)).settings["burn_in"] == 100  # as older traces call it
     late = llc(make_trace(energy[:, 100:]))
-    estimate = llc(make_trace(energy, way_in=100)) if of_the_trace else llc(make_trace(energy), way_in=100)
+    estimate = llc(make_trace(energy, burn_in=100)) if of_the_trace else llc(make_trace(energy), burn_in=100)
     assert estimate.value == late.value
     assert estimate.mcse == late.mcse
-    assert estimate.settings["way_in"] == 100
+    assert estimate.settings["burn_in"] == 100
     assert estimate.trace.draws == 1000
     assert "1000 draws (the first 100 left out)" in str(estimate)
     assert kinds(estimate.verdict.problems) == kinds(late.verdict.problems) == set()
@@ -430,16 +431,16 @@ def test_draws_on_the_way_in_do_not_count(make_trace, gamma_chains, of_the_trace
 
 def test_what_is_asked_for_comes_before_what_the_trace_says(make_trace, gamma_chains):
     energy = good(gamma_chains)
-    assert llc(make_trace(energy, way_in=100), way_in=0).value == llc(make_trace(energy)).value
+    assert llc(make_trace(energy, burn_in=100), burn_in=0).value == llc(make_trace(energy)).value
 
 
 @pytest.mark.parametrize(
-    ("way_in", "message"),
+    ("burn_in", "message"),
     [(1000, "must leave draws to average, got 1000 of 1000"), (-1, "at least 0"), (2.5, "got 2.5")],
 )
-def test_a_way_in_that_leaves_nothing_is_refused(make_trace, gamma_chains, way_in, message):
+def test_a_burn_in_that_leaves_nothing_is_refused(make_trace, gamma_chains, burn_in, message):
     with pytest.raises(SettingsError, match=message):
-        llc(make_trace(good(gamma_chains)), way_in=way_in)
+        llc(make_trace(good(gamma_chains)), burn_in=burn_in)
 
 
 # ---- the error alone ------------------------------------------------------------------------------------
