@@ -85,7 +85,7 @@ def test_a_budget_of_gradients_is_kept_used_and_said(sampler: Any, budget: int) 
     assert "the budget of gradients ended before the target was reached: an error of" in remarks(estimate)
 
 
-@pytest.mark.parametrize(("sampler", "least"), [(slt.SGLD(), 576), (slt.HMC(), 1856)])
+@pytest.mark.parametrize(("sampler", "least"), [(slt.SGLD(), 596), (slt.HMC(), 1876)])
 def test_the_least_budget_is_enough_and_less_is_refused(sampler: Any, least: int) -> None:
     toy = quadratic()
 

@@ -54,7 +54,10 @@ MEANINGS = {
         "of that number, a problem above {VIRIAL_PROBLEM:.0%}.",
         "Under the posterior that mean is the number of parameters exactly. All chains start at w*, where it is zero, "
         "and slow directions hold it low while the loss already looks level: the estimate may still be off by up to "
-        "half the gap.",
+        "half the gap. The same is asked of the directions in which the loss is felt, each weighted by the "
+        "loss's share in its curvature: a problem where that mean is off what is due by more than {FELT_ERRORS:g} "
+        "standard errors, and half the gap is more than {FELT_OWN_ERRORS:g} errors of the estimate and "
+        "{FELT_PROBLEM:.0%} of it.",
     ),
     Problem.DRIFT: Meaning(
         "when the late draws differ from the early ones by more than {DRIFT_ERRORS:g} standard errors, and the mean of "
@@ -69,6 +72,13 @@ MEANINGS = {
         "A step of finite size samples a slightly different law, with a higher loss. More draws do not help: the "
         "interval shrinks around a wrong value. The bias is estimated from the draws themselves by the virial "
         "theorem, to first order in the step.",
+    ),
+    Problem.ROUNDING: Meaning(
+        "with samplers that correct their step, from the size of the loss at w*, nbeta, and the type of the numbers: a "
+        "note where rounding may change the estimate by more than {ROUNDING_NOTE:.1%}, a problem above "
+        "{ROUNDING_PROBLEM:.0%}.",
+        "A loss of 1e5 nats in float32 is known to 0.008 nats, and nbeta multiplies that. Chains stay longer where "
+        "rounding came out low: an error of variance s^2 in the energy takes s^2 off its mean.",
     ),
     Problem.NOT_A_MINIMUM: Meaning(
         "when the chains came below the loss at w* by more than rounding explains: a note where this takes "

@@ -38,9 +38,17 @@ SLOW_SHARE = 0.02
 VIRIAL_ERRORS = 3.0
 VIRIAL_PROBLEM = 0.10  # of the law; flat directions that the loss does not feel may be slower than that
 VIRIAL_NOTE = 0.05
+# The same product along directions in which the loss is felt: half of a deficit is what they keep from the value, if
+# they are slow. It must be there for certain, and matter beside the run's own error and as a share of the value.
+FELT_ERRORS = 4.0
+FELT_OWN_ERRORS = 2.0
+FELT_PROBLEM = 0.01
 # A bias that an error bar cannot show; the note is where it begins to matter beside a good run's error.
 STEP_BIAS_PROBLEM = 0.05
 STEP_BIAS_NOTE = 0.02
+# What rounding of the losses may do to the value.
+ROUNDING_PROBLEM = 0.02
+ROUNDING_NOTE = 0.005
 # How far below L(w*) the chains came, as a share of the estimate, which is too low by at least that much.
 DEPTH_PROBLEM = 0.05
 DEPTH_NOTE = 0.005
@@ -180,6 +188,48 @@ def judge_equilibrium(virial: float, mcse: float, expected: float, value: float)
     detail = f"The mean of (w - w*) . grad U is {virial:.4g} +- {mcse:.2g} where {expected:.4g} is due."
     finding = Finding(Problem.NOT_EQUILIBRATED, detail)
     return Verdict(problems=(finding,)) if gap > VIRIAL_PROBLEM * expected else Verdict(notes=(finding,))
+
+
+def judge_felt(virial: float, error: float, expected: float, value: float, mcse: float) -> Verdict:
+    """NOT_EQUILIBRATED if the directions in which the loss is felt have not settled, by what matters to the value.
+
+    Args:
+        virial: Mean of s (w - w*) . grad U along these directions, s the loss's share in the curvature of each.
+        error: Its standard error.
+        expected: Its mean under the posterior, the sum of s.
+        value: The estimate; its error is `mcse`.
+        mcse: See `value`.
+
+    Returns:
+        The problem, if any.
+    """
+    gap = expected - virial
+    missed = abs(gap) / 2
+    matters = missed > max(FELT_OWN_ERRORS * mcse, FELT_PROBLEM * abs(value))
+    if not (abs(gap) > FELT_ERRORS * error and matters):
+        return Verdict()
+    return _problem(
+        Problem.NOT_EQUILIBRATED,
+        f"Along the directions in which the loss is felt the mean of (w - w*) . grad U is {virial:.4g} +- {error:.2g} "
+        f"where {expected:.4g} is due, which may change the estimate by about {gap / 2:+.2g}.",
+    )
+
+
+def judge_rounding(bias: float, value: float) -> Verdict:
+    """ROUNDING by the share that the bias from rounded losses may have in the value.
+
+    Args:
+        bias: What rounding of the losses may do to the value, where no mean over examples makes it less.
+        value: The estimate.
+
+    Returns:
+        The finding, if any: a problem or a note by its share of the value.
+    """
+    share = abs(bias / value) if value else 0.0
+    if not share > ROUNDING_NOTE:
+        return Verdict()
+    finding = Finding(Problem.ROUNDING, f"It may change the estimate by up to about {bias:.2g}.")
+    return Verdict(notes=(finding,)) if share <= ROUNDING_PROBLEM else Verdict(problems=(finding,))
 
 
 def judge_step_bias(bias: float, value: float) -> Verdict:

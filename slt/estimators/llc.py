@@ -307,7 +307,8 @@ def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> V
     """Put every check to an estimate, but those for which nothing was recorded."""
     value, mcse, settings, beside = estimate.value, estimate.mcse, draws.settings, draws.beside
     chains, counted = np.flatnonzero(draws.living), draws.excess.shape[1]
-    rounding = _rounding_units(settings) * draws.nbeta * abs(estimate.trace.loss_center)
+    unit = _unit(settings) * draws.nbeta * abs(estimate.trace.loss_center)  # of the energy, where it is rounded
+    rounding = _ROUNDING_UNITS * unit
     # without batch noise a mean over steps would hide how deep one of them came; with it, it is what tells
     below = draws.nbeta * depth(draws.excess if draws.full_data else draws.series, draws.full_data)
     found = [
@@ -320,6 +321,9 @@ def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> V
         judges.judge_center(below, rounding, value, mcse, draws.nbeta),
         judges.judge_localization_zero(bool(settings["localization_zero"])),
     ]
+    if not settings["unadjusted"]:
+        # Metropolis chains stay where rounding came out low: an error of variance s^2 takes s^2 off the mean energy.
+        found.append(judges.judge_rounding(-(unit**2) / 12, value))
     if settings["unadjusted"] and "surplus" in beside:
         # on a quadratic the surplus of the virial is twice the bias of the llc
         found.append(judges.judge_step_bias(float(beside["surplus"].mean()) / 2, value))
@@ -327,6 +331,10 @@ def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> V
         expected = estimate.trace.dimension + (float(beside["surplus"].mean()) if "surplus" in beside else 0.0)
         virial, error = float(beside["virial"].mean()), standard_error(beside["virial"], draws.full_data)
         found.append(judges.judge_equilibrium(virial, error, expected, value))
+    if "felt" in beside and np.isfinite(beside["felt"]).all():
+        due = float(estimate.trace.get("constant_data", "felt_expected"))
+        felt, error = float(beside["felt"].mean()), standard_error(beside["felt"], draws.full_data)
+        found.append(judges.judge_felt(felt, error, due, value, mcse))
     if not settings["unadjusted"] and "acceptance_rate" in beside:
         found.append(judges.judge_acceptance(chains, beside["acceptance_rate"].mean(axis=1), draws.excess))
     if "diverging" in beside:
@@ -350,8 +358,9 @@ def _unrecorded(draws: _Draws) -> list[str]:
     return [name for name in needed if name not in draws.beside]
 
 
-def _rounding_units(settings: dict[str, Any]) -> float:
+def _unit(settings: dict[str, Any]) -> float:
+    """Relative rounding unit of the mean loss."""
     # The mean over examples rounds less than the model's own type where that is coarser than the state's. A trace that
     # names no type was made by hand, from numbers of the usual float32.
     held = settings.get("state_dtype", settings.get("dtype", "float32"))
-    return _ROUNDING_UNITS * _EPSILON.get(held, _EPSILON["float32"])
+    return _EPSILON.get(held, _EPSILON["float32"])

@@ -20,6 +20,7 @@ class Problem(StrEnum):
     SLOW = "slow"
     NOT_EQUILIBRATED = "not_equilibrated"
     STEP_BIAS = "step_bias"
+    ROUNDING = "rounding"
     NOT_A_MINIMUM = "not_a_minimum"
     LOCALIZATION_DECIDES = "localization_decides"
     LOCALIZATION_ZERO = "localization_zero"
@@ -76,6 +77,10 @@ _TEXTS = {
     Problem.STEP_BIAS: (
         "The step size biases the estimate.",
         "Use a smaller step size, a larger batch, or a sampler without step bias such as HMC.",
+    ),
+    Problem.ROUNDING: (
+        "The losses are rounded too coarsely for this temperature.",
+        "Subtract the constant from the loss that makes it large, or use a model and data in float64.",
     ),
     Problem.NOT_A_MINIMUM: (
         "w* is not a minimum: the chains found a lower loss.",

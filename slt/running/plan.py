@@ -14,6 +14,7 @@ from slt.posterior import LocalPosterior
 from slt.posterior.localization import is_number
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod, InPlace
+from slt.running.places import LOOKS_SHARE
 from slt.samplers import HMC, SGLD, Sampler
 
 AUTOMATIC = {"HMC": HMC, "SGLD": SGLD}
@@ -152,8 +153,8 @@ def _cost(sampler: Sampler, share: float) -> _Cost:
     if sampler.full_data:
         leapfrogs = getattr(sampler, "leapfrogs", 1)
         longest = math.ceil(1.5 * leapfrogs)
-        return _Cost(_START[True], leapfrogs, longest, longest, 1)
-    return _Cost(_START[False] * share, share, share, _LOOKING * share, _SGLD_THIN)
+        return _Cost(_START[True], leapfrogs, longest, longest + LOOKS_SHARE, 1)
+    return _Cost(_START[False] * share, share, share, (_LOOKING + LOOKS_SHARE) * share, _SGLD_THIN)
 
 
 def _require_enough(budget: Gradients, sampler: Sampler, chains: int, cost: _Cost) -> None:

@@ -107,6 +107,33 @@ def test_step_bias(bias, value, expected):
 
 
 @pytest.mark.parametrize(
+    ("virial", "error", "expected", "value", "mcse", "problem"),
+    [
+        (99.9, 0.05, 100.0, 50.0, 0.03, False),  # certain by no means
+        (96.6, 0.05, 100.0, 48.3, 0.03, True),
+        (103.4, 0.05, 100.0, 51.7, 0.03, True),
+        (96.6, 1.0, 100.0, 48.3, 0.03, False),  # 3.4 errors
+        (96.6, 0.05, 100.0, 48.3, 1.0, False),  # half the gap is 1.7 errors of the value
+        (99.4, 0.05, 100.0, 48.3, 0.03, False),  # half the gap is under a hundredth of the value
+    ],
+)
+def test_felt(virial, error, expected, value, mcse, problem):
+    verdict = judges.judge_felt(virial, error, expected, value, mcse)
+    assert [finding.kind for finding in verdict.problems] == [Problem.NOT_EQUILIBRATED] * problem
+    assert not verdict.notes
+
+
+@pytest.mark.parametrize(
+    ("bias", "value", "expected"),
+    [(0.0, 2.5, None), (-0.01, 2.5, None), (-0.03, 2.5, "note"), (-0.1, 2.5, "problem"), (-0.1, 0.0, None)],
+)
+def test_rounding(bias, value, expected):
+    verdict = judges.judge_rounding(bias, value)
+    found = {"problem": verdict.problems, "note": verdict.notes}
+    assert {name: len(each) for name, each in found.items() if each} == ({expected: 1} if expected else {})
+
+
+@pytest.mark.parametrize(
     ("depth", "rounding", "value", "mcse", "expected"),
     [
         (0.0, 0.0, 10.0, 0.1, None),

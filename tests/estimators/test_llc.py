@@ -316,6 +316,31 @@ def test_step_bias_is_half_the_surplus(make_trace, gamma_chains):
     assert notes(make_trace, energy, **{**surplus(0.06), "unadjusted": False}) == set()
 
 
+def test_a_deficit_where_the_loss_is_felt_is_a_problem(make_trace, gamma_chains):
+    """Slow directions with a small share: 4 of 100 that chains have not filled, beside a virial that all pass."""
+    energy = good(gamma_chains, chains=16)
+    virial = np.random.default_rng(1).normal(6.0, 2.0, size=energy.shape)
+
+    def found(missing, due=6.0):
+        stats = {"virial": virial, "felt": virial - missing}
+        return problems(make_trace, energy, stats=stats, constants={"felt_expected": due})
+
+    assert found(0.0) == set()
+    assert found(0.3) == {Problem.NOT_EQUILIBRATED}
+    assert found(np.nan) == set()  # a sampler that cannot tell
+
+
+def test_rounding_of_a_large_loss_is_a_problem(make_trace, gamma_chains):
+    energy = good(gamma_chains)
+
+    def found(loss, **settings):
+        constants = {"loss_center": loss}
+        return problems(make_trace, energy, nbeta=144.76, constants=constants, **settings)
+
+    assert found(1e5) == {Problem.ROUNDING}
+    assert found(1e4) == found(1e5, unadjusted=True) == found(1e5, state_dtype="float64") == set()
+
+
 def test_center_that_is_not_a_minimum(make_trace, gamma_chains):
     estimate = llc(make_trace(good(gamma_chains) - 373, nbeta=1000.0))
     assert Problem.NOT_A_MINIMUM in kinds(estimate.verdict.problems)
