@@ -82,7 +82,7 @@ def test_a_budget_of_gradients_is_kept_used_and_said(sampler: Any, budget: int) 
     spent = chains * (rows - set_up - tried) / 500 / (1 if full_data else 2)
     assert 0.95 * budget < spent <= budget
     assert estimate.settings["gradients"] == pytest.approx(spent)
-    assert "the budget of gradients ended before the target was reached: an error of" in remarks(estimate)
+    assert "The budget of gradients ended before the target was reached: the error is" in remarks(estimate)
 
 
 @pytest.mark.parametrize(("sampler", "least"), [(slt.SGLD(), 596), (slt.HMC(), 1876)])
@@ -93,7 +93,7 @@ def test_the_least_budget_is_enough_and_less_is_refused(sampler: Any, least: int
         budget = slt.Gradients(gradients)
         return slt.estimate_llc(toy.model, toy.data, toy.loss, budget=budget, sampler=sampler, progress=False)
 
-    with pytest.raises(SettingsError, match=f"must hold at least {least:,} gradients for 8 chains of .* Got"):
+    with pytest.raises(SettingsError, match=f"must be at least {least:,} gradients for 8 chains of .* Got"):
         estimate(least - 1)
     found = estimate(least)
     assert found.trace.draws >= 4
@@ -129,7 +129,7 @@ def test_the_budget_in_seconds_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> 
     estimate = slt.estimate_llc(
         toy.model, toy.data, toy.loss, budget=3.0, sampler=slt.HMC(), target_relative_error=1e-6, progress=False
     )
-    assert "the budget ended before the target was reached: an error of" in remarks(estimate)
+    assert "The budget ended before the target was reached: the error is" in remarks(estimate)
     assert estimate.trace.draws < 200
 
 
@@ -248,13 +248,15 @@ def test_the_bar_says_how_long_a_run_will_go_on() -> None:
     stop = api._Stop(error / 2, None)
     assert stop.forecast(0.5) == ""  # nothing was seen
     assert not stop(trace)
-    assert stop.forecast(0.01) == f"error {error:.2%} of {error / 2:.2%}, about 60 s to go"  # 4 times the draws in all
+    assert (
+        stop.forecast(0.01) == f"error {error:.2%}, target {error / 2:.2%}, about 60 s left"
+    )  # 4 times the draws in all
     stop = api._Stop(error / 2, time.monotonic() + 7.3)
     assert not stop(trace)
-    assert stop.forecast(0.01).endswith("about 7 s of the budget to go")
+    assert stop.forecast(0.01).endswith("about 7 s of the budget left")
     stop = api._Stop(0.5, None)
     assert not stop(slow_start(2000, 1500.0))
-    assert stop.forecast(0.01).endswith("but the verdict asks for more")
+    assert stop.forecast(0.01).endswith("but the verdict requires more draws")
 
 
 def test_a_run_goes_on_while_more_draws_may_mend_it() -> None:
@@ -310,7 +312,9 @@ def test_an_error_within_the_target_does_not_reassure_beside_a_problem() -> None
         toy.model, toy.data, falling, localization=1.0, target_relative_error=0.5, chains=4, progress=False
     )
     assert Problem.NOT_A_MINIMUM in {finding.kind for finding in estimate.verdict.problems}
-    assert "of the value, with a target of 50.00%, which does not cover what the verdict names" in remarks(estimate)
+    assert "of the value, and the target 50.00%; this error does not account for the other findings" in remarks(
+        estimate
+    )
 
 
 def test_a_budget_in_seconds_is_kept_where_a_minibatch_takes_as_long_as_all_data() -> None:

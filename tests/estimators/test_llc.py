@@ -47,7 +47,7 @@ def test_a_chain_that_blew_up_is_left_out_whole(make_trace, marked):
     assert np.isnan(estimate.per_chain).tolist() == [False, False, True, False]
     (problem,) = estimate.verdict.problems
     assert problem.kind is Problem.NON_FINITE_CHAIN
-    assert "1 of 4 chains, by number 2" in problem.detail
+    assert "1 of 4 chains (number 2)" in problem.detail
 
 
 def test_a_dead_chain_is_left_out_though_its_numbers_are_finite(make_trace):
@@ -69,7 +69,10 @@ def test_thinned_draws_are_averaged_over_all_steps_but_vary_at_the_draws(make_tr
     ("energy", "message"),
     [
         (np.empty((4, 0)), r"this trace has none\. Sample with draws >= 1"),
-        (np.full((3, 10), np.nan), r"all 3 chains of this trace, of 10 draws each, blew up .* Use a smaller step size"),
+        (
+            np.full((3, 10), np.nan),
+            r"all 3 chains of this trace, with 10 draws each, blew up .* Use a smaller step size",
+        ),
     ],
 )
 def test_without_draws_there_is_no_estimate(make_trace, energy, message):
@@ -254,7 +257,7 @@ def test_frozen_chain_is_named_by_its_number_in_the_trace(make_trace, gamma_chai
     energy[2] = energy[2, 0]
     verdict = llc(make_trace(energy, alive=[True, False, True, True])).verdict
     details = {problem.kind: problem.detail for problem in verdict.problems}
-    assert details[Problem.FROZEN_CHAIN] == "1 of 3 chains, by number 2."
+    assert details[Problem.FROZEN_CHAIN] == "1 of 3 chains (number 2)."
 
 
 def test_frozen_chain_beneath_batch_noise(make_trace, gamma_chains):
@@ -414,7 +417,7 @@ def test_forms_that_disagree_are_a_note(make_trace, gamma_chains):
     """Mean 20, variance 3: as where the chains sit on a plateau."""
     verdict = llc(make_trace(good(gamma_chains) + 17)).verdict
     assert kinds(verdict.notes) == {Problem.FORMS_DISAGREE}
-    assert "Trust the first here" in verdict.notes[0].detail
+    assert "use the first" in verdict.notes[0].detail
 
 
 def test_forms_that_disagree_below_the_loss_at_the_centre_trust_the_variance(make_trace, gamma_chains):
@@ -422,7 +425,7 @@ def test_forms_that_disagree_below_the_loss_at_the_centre_trust_the_variance(mak
     verdict = llc(make_trace(good(gamma_chains) - 2)).verdict
     assert kinds(verdict.problems) == {Problem.NOT_A_MINIMUM}
     (note,) = [finding for finding in verdict.notes if finding.kind is Problem.FORMS_DISAGREE]
-    assert "Trust the second here" in note.detail
+    assert "use the second" in note.detail
 
 
 def test_batch_noise_does_not_enter_a_variance_form(make_trace, gamma_chains):
@@ -433,7 +436,7 @@ def test_batch_noise_does_not_enter_a_variance_form(make_trace, gamma_chains):
 def test_checks_without_their_arrays_are_named(make_trace, gamma_chains):
     absent = {"surplus": None, "prior_energy": None}
     (note,) = llc(make_trace(good(gamma_chains), unadjusted=True, stats=absent)).verdict.notes
-    assert (note.kind, note.detail) == (Problem.NOT_JUDGED, "The trace has no surplus, no prior_energy.")
+    assert (note.kind, note.detail) == (Problem.NOT_JUDGED, "the trace does not contain surplus, prior_energy.")
 
 
 # ---- the burn-in ----------------------------------------------------------------------------------------
@@ -461,7 +464,7 @@ def test_what_is_asked_for_comes_before_what_the_trace_says(make_trace, gamma_ch
 
 @pytest.mark.parametrize(
     ("burn_in", "message"),
-    [(1000, "must leave draws to average, got 1000 of 1000"), (-1, "at least 0"), (2.5, "got 2.5")],
+    [(1000, "must be less than the number of draws, 1000, got 1000"), (-1, "at least 0"), (2.5, "got 2.5")],
 )
 def test_a_burn_in_that_leaves_nothing_is_refused(make_trace, gamma_chains, burn_in, message):
     with pytest.raises(SettingsError, match=message):
