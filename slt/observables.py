@@ -244,8 +244,11 @@ def bind_all(observe: Mapping[str, Any] | None, posterior: LocalPosterior, bound
         Recorders by name.
 
     Raises:
-        SettingsError: If a name is empty or contains a slash, or a value is not an observable.
+        SettingsError: If `observe` is not a mapping, a name is empty or contains a slash, or a value is not an
+            observable.
     """
+    if observe is not None and not isinstance(observe, Mapping):
+        raise SettingsError(f"observe must be a mapping from names to observables, got {type(observe).__name__}.")
     recorders: dict[str, Recorder] = {}
     guard = Guard(posterior.problem.model)
     for name, observable in (observe or {}).items():

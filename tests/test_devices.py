@@ -15,7 +15,7 @@ from tests.models import mlp
 
 ROOT = Path(__file__).parents[1] / "slt"
 # What these make is the user's: a toy lies on the default device like any other model.
-OF_THE_USER = {"toys", "testing", "cli", "diagnostics", "degeneracy"}
+OF_THE_USER = {"toys", "testing", "cli", "diagnostics"}
 FACTORIES = set(
     "arange as_tensor empty eye full linspace logspace ones rand randint randn randperm tensor zeros".split()
 )

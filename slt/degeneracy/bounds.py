@@ -87,10 +87,12 @@ def precision_of(estimate: Estimate, sizes: Mapping[str, int]) -> Tensor | None:
     """Return the localizer's precision of every moving entry, (P,), or None where the estimate moved others."""
     given = estimate.settings["localization"]
     if not isinstance(given, dict):
-        return torch.full((sum(sizes.values()),), float(given), dtype=torch.float64)
+        return torch.full((sum(sizes.values()),), float(given), dtype=torch.float64, device="cpu")
     if set(given) != set(sizes):
         return None
-    return torch.cat([torch.full((size,), float(given[name]), dtype=torch.float64) for name, size in sizes.items()])
+    return torch.cat(
+        [torch.full((size,), float(given[name]), dtype=torch.float64, device="cpu") for name, size in sizes.items()]
+    )
 
 
 def localized(hessian: Tensor, estimate: Estimate, precision: Tensor) -> Localized:

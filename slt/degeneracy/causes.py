@@ -139,7 +139,7 @@ def finding_masks(network: Network, inputs: Inputs, findings: Sequence[Finding])
     slices = network.slices()
     masks = []
     for finding in findings:
-        mask = torch.zeros(network.dimension, dtype=torch.bool)
+        mask = torch.zeros(network.dimension, dtype=torch.bool, device=network.center.device)
         layer = readers.get(finding.layer)
         if layer is None:
             for name, place in slices.items():
@@ -168,7 +168,7 @@ def _mark(
         if segment.name not in (prefix + "weight", prefix + "bias"):
             continue
         shape = segment.parameter.shape
-        chosen = torch.zeros(shape, dtype=torch.bool)
+        chosen = torch.zeros(shape, dtype=torch.bool, device="cpu")
         if incoming:
             chosen[list(units)] = True
         elif segment.name.endswith("bias"):

@@ -112,13 +112,12 @@ def explain_problem(
         The explanation.
     """
     dimension = problem.dimension
-    inputs = Inputs(problem.examples.take(torch.arange(problem.n)))
+    inputs = Inputs(problem.examples.take(torch.arange(problem.n, device="cpu")))
     target = target_of(problem.loss, function)
     with untouched(problem.model):
         require_own_gradient(problem)
     with exact(problem.model):
         curvature = Curvature(problem)
-        require_explanation(curvature, dense=dimension <= DENSE, steps=2 * _CURVE_STEPS)
         if target is None:
             network, name = curvature.network, "loss"
         else:
@@ -127,6 +126,7 @@ def explain_problem(
             problem, curvature, network, inputs, name, target is None, target is not None and function is None
         )
         subject.width = network.check(inputs.take(0, min(2, inputs.n))).numel()
+        require_explanation(curvature, dense=dimension <= DENSE, steps=2 * _CURVE_STEPS)
         spectrum = _spectrum(subject)
         if dimension > DENSE:
             return _large(subject, spectrum, llc)
@@ -328,7 +328,10 @@ def _ggn_rank(subject: _Subject) -> int | None:
     """Rank of the Gauss-Newton matrix where it is small enough to be built column by column."""
     if not subject.curvature.splits or subject.dimension > LARGEST // 8:
         return None
-    columns = [subject.curvature.ggn_product(e) for e in torch.eye(subject.dimension, dtype=torch.float64)]
+    columns = [
+        subject.curvature.ggn_product(e)
+        for e in torch.eye(subject.dimension, dtype=torch.float64, device=subject.network.center.device)
+    ]
     values = torch.linalg.eigvalsh(torch.stack(columns)).abs()
     return int((values > _ZERO * values.max()).sum())
 

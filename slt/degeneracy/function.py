@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, cast
 
 import torch
@@ -14,12 +14,18 @@ from slt.errors import DataError, LossError, SettingsError
 from slt.problem import untouched
 from slt.problem.data import Batch, TensorExamples, map_tensors, tensors_of
 from slt.problem.parameters import Segment
+from slt.problem.writes import refusing_writes_to
 
 Function = Callable[[Any, Batch], Tensor]
 """function(model, batch) -> the outputs whose derivatives are meant, examples first."""
 
 FunctionName = Literal["logits", "log_probs"]
 _VMAP_REFUSALS = ("vmap: ", "Batching rule not implemented", "There is a performance drop")
+_LIMITS = {
+    "You must implement the jvp function": "a forward derivative, which an autograd.Function of the model lacks",
+    "torch.utils.checkpoint": "all values of a forward pass, where checkpointing computes them anew: switch it off",
+    "element 0 of tensors does not require grad": "a forward pass that does not differentiate by itself",
+}
 _ROWS = 128  # rows of a Jacobian taken in one backward pass
 _TOGETHER = 32  # random combinations of outputs that go back in one pass
 
@@ -60,6 +66,28 @@ def resolve_function(function: FunctionName | Function) -> tuple[Function, str]:
     if not callable(function):
         raise SettingsError(f'function must be "logits", "log_probs" or a callable, got {function!r}.')
     return function, getattr(function, "__name__", type(function).__name__)
+
+
+@contextmanager
+def refusals_by_name() -> Iterator[None]:
+    """Say what it takes where torch cannot differentiate a model as is done here.
+
+    Raises:
+        SettingsError: In the place of what torch says.
+        RuntimeError: What is the user's own.
+    """
+    try:
+        yield
+    except (RuntimeError, NotImplementedError) as error:
+        cause = next((cause for start, cause in _LIMITS.items() if str(error).startswith(start)), None)
+        if cause is None:
+            raise
+        raise SettingsError(f"null directions and curvature take {cause}. torch says: {error}") from error
+
+
+def _kept_values() -> AbstractContextManager[None]:
+    """Refuse what would recompute values later, by when the weights have been put back."""
+    return torch.autograd.graph.disable_saved_tensors_hooks("torch.utils.checkpoint")
 
 
 class _Bound(nn.Module):
@@ -130,14 +158,19 @@ class Network:
 
     def weights(self, w: Tensor) -> dict[str, Tensor]:
         """Return the moving tensors at w, in their own shapes."""
-        return {s.name: _place(s, piece) for s, piece in zip(self.segments, self.split(w), strict=True)}
+        # Not views of w: a module that writes to them could not be told what is wrong.
+        return {s.name: _place(s, piece).clone() for s, piece in zip(self.segments, self.split(w), strict=True)}
 
     def __call__(self, w: Tensor, batch: Batch) -> Tensor:
         """Evaluate the function at w on a batch, which is taken in float64."""
         swapped = {f"model.{name}": t for name, t in self.weights(w).items()}
         # buffers are handed over afresh: what a forward pass writes to them must not last
         still = {name: t.clone() if name not in self._still_names() else t for name, t in self._still.items()}
-        value = functional_call(self._module, {**still, **swapped}, (doubled(batch),))
+        versions = [t._version for t in swapped.values()]
+        with refusals_by_name():
+            value = functional_call(self._module, {**still, **swapped}, (doubled(batch),))
+        if [t._version for t in swapped.values()] != versions:
+            raise LossError("the function must not write to the weights that it is evaluated at.")
         if not isinstance(value, Tensor) or not value.is_floating_point():
             got = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise SettingsError(f"the function must return a floating tensor, got {got}.")
@@ -161,7 +194,8 @@ class Network:
             LossError: If they do not, or an output is not finite.
         """
         w = self.center.clone().requires_grad_()
-        value = self(w, batch)
+        with refusing_writes_to(batch, by_content=True), refusals_by_name(), _kept_values():
+            value = self(w, batch)
         if not value.requires_grad or torch.autograd.grad(value.sum(), w, allow_unused=True)[0] is None:
             raise LossError(
                 "the function must depend on the moving parameters, but swapped weights do not reach it: does the "
@@ -196,15 +230,37 @@ class Network:
 def copied_in_double(model: nn.Module) -> nn.Module:
     """Return a copy of a model in float64.
 
-    What a module computes from its parameters and keeps, as torch's older weight norm does, is copied by value.
+    What a module computes from its parameters and keeps, as torch's older weight norm does, is copied by value; a
+    tensor of a class of one's own becomes a plain one. What else hangs on a module and cannot be copied, such as a
+    lock, is shared.
     """
-    computed = {
-        id(kept): kept.detach().clone()
-        for module in model.modules()
-        for kept in vars(module).values()
-        if isinstance(kept, Tensor) and not kept.is_leaf
-    }
-    return copy.deepcopy(model, computed).double()
+    known: dict[int, Any] = {}
+    for module in model.modules():
+        for held in (*vars(module).values(), *module._parameters.values(), *module._buffers.values()):
+            _note_copy(held, known)
+    return copy.deepcopy(model, known).double()
+
+
+def _note_copy(held: Any, known: dict[int, Any]) -> None:
+    """Put a copy of what `copy.deepcopy` would refuse where it looks for copies that it has made."""
+    if isinstance(held, Tensor):
+        own = type(held) not in (Tensor, nn.Parameter)
+        if own or not held.is_leaf:
+            plain = held.detach().as_subclass(Tensor).clone()
+            known[id(held)] = nn.Parameter(plain, held.requires_grad) if isinstance(held, nn.Parameter) else plain
+    elif type(held) in (list, tuple, dict):
+        for part in held.values() if isinstance(held, dict) else held:
+            _note_copy(part, known)
+    elif not isinstance(held, nn.Module) and not _can_be_copied(held):
+        known[id(held)] = held
+
+
+def _can_be_copied(held: Any) -> bool:
+    try:
+        copy.deepcopy(held)
+    except (TypeError, RuntimeError, ValueError, AttributeError, NotImplementedError):
+        return False
+    return True
 
 
 def _rows(flat: Tensor, w: Tensor, cotangents: Tensor) -> Tensor:
@@ -258,7 +314,7 @@ class Inputs:
 
     def take(self, start: int, stop: int) -> Batch:
         """Return examples start to stop."""
-        return self._examples.take(torch.arange(start, min(stop, self.n)))
+        return self._examples.take(torch.arange(start, min(stop, self.n), device="cpu"))
 
     def rows(self, chosen: Tensor) -> Batch:
         """Return examples by number."""

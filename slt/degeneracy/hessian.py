@@ -127,7 +127,7 @@ class Curvature:
             for rows, batch in self.problem.chunks():
                 yield len(rows) / n, batch
             return
-        for rows in torch.arange(n).split(most):
+        for rows in torch.arange(n, device="cpu").split(most):
             yield len(rows) / n, self.problem.batch(rows)
 
     def _check_split(self) -> bool:

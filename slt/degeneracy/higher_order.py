@@ -100,7 +100,7 @@ class Form:
         self.moving = complement(basis)  # the row space of J
         width = network.check(inputs.take(0, 1)).numel()
         enough = min(inputs.n, -(-(3 * network.dimension // 2 + 64) // max(width, 1)))
-        picked = (torch.arange(enough) * inputs.n) // enough
+        picked = (torch.arange(enough, device="cpu") * inputs.n) // enough
         if not self._decompose(inputs, picked, width):
             picked = torch.cat([picked, self._unseen(inputs)]).unique()
             if not self._decompose(inputs, picked, width):
@@ -126,7 +126,7 @@ class Form:
         """Examples that see what those decomposed do not: as many as that has dimensions, by pivoted elimination."""
         unseen = self.moving @ kernel(self.factor, scale=self.size).basis
         if not unseen.shape[1]:
-            return torch.arange(inputs.n)
+            return torch.arange(inputs.n, device="cpu")
         pieces = [push(self.network, unseen.T, batch) for batch in inputs.chunks(_PUSHED)]
         seen = torch.cat([piece.reshape(len(piece), -1) for piece in pieces], 1)
         *_, pivots = scipy.linalg.qr(seen.cpu().numpy(), mode="r", pivoting=True)
@@ -297,7 +297,9 @@ def _follow(form: Form, valley: Tensor, tries: int = 3) -> bool:
                 break
             jacobian = network.jacobian(w, form.batch)
             jacobian = jacobian - (jacobian @ v)[:, None] * v  # the step along v stays
-            lhs = torch.cat([jacobian, damping * float(jacobian.norm()) * torch.eye(len(w), dtype=w.dtype)])
+            lhs = torch.cat(
+                [jacobian, damping * float(jacobian.norm()) * torch.eye(len(w), dtype=w.dtype, device=w.device)]
+            )
             rhs = torch.cat([residual, torch.zeros_like(w)])
             trial = w - torch.linalg.lstsq(lhs, rhs).solution
             after = form._outputs(trial).detach() - target

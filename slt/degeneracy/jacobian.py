@@ -181,7 +181,7 @@ def _by_blocks(network: Network, inputs: Inputs, name: str, width: int) -> Funct
         dropped=None,
         scope="these data",
         fresh_rank=None,
-        basis=torch.zeros(network.dimension, 0, dtype=torch.float64),
+        basis=torch.zeros(network.dimension, 0, dtype=torch.float64, device=network.center.device),
         blocks={c.layer: (c.entries - c.nullity, c.entries) for c in certificates},
         function=name,
         outputs=width * inputs.n,
@@ -211,11 +211,11 @@ def null_space(network: Network, inputs: Inputs, width: int) -> Kernel:
     """
     rows = Rows(network.dimension)
     enough = min(inputs.n, -(-(2 * network.dimension + _SPARE_ROWS) // max(width, 1)))
-    picked = (torch.arange(enough) * inputs.n) // enough  # spread over the data, which may be sorted
+    picked = (torch.arange(enough, device="cpu") * inputs.n) // enough  # spread over the data, which may be sorted
     for piece in picked.split(examples_at_once(width)):
         rows.add(network.jacobian(network.center, inputs.rows(piece)))
     found = kernel(rows.factor())
-    everything = torch.arange(inputs.n)
+    everything = torch.arange(inputs.n, device="cpu")
     rest = everything[~torch.isin(everything, picked)]
     if not len(rest) or not found.basis.shape[1]:
         return found
@@ -242,7 +242,7 @@ def fresh_kernel(network: Network, inputs: Inputs, found: Kernel) -> Kernel:
     """Apply fresh inputs, as many and alike, to a null space: rank and null space of what comes out, in its basis."""
     fresh = inputs.fresh(_FRESH_SEED)
     network.check(fresh.take(0, 1))
-    return _seen(network, fresh, torch.arange(fresh.n), found)
+    return _seen(network, fresh, torch.arange(fresh.n, device="cpu"), found)
 
 
 def _seen(network: Network, inputs: Inputs, rows: Tensor, found: Kernel) -> Kernel:

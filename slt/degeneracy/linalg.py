@@ -43,7 +43,7 @@ class Rows:
     def __init__(self, columns: int) -> None:
         """Start with no row."""
         self.columns = columns
-        self._factor = torch.zeros(0, columns, dtype=torch.float64)
+        self._factor = torch.zeros(0, columns, dtype=torch.float64, device="cpu")
         self._held: list[Tensor] = []
         self._count = 0
         self.rows = 0
@@ -82,7 +82,14 @@ def kernel(matrix: Tensor, *, scale: float | None = None) -> Kernel:
     """
     columns = matrix.shape[1]
     if matrix.shape[0] == 0 or columns == 0 or not bool(matrix.any()):
-        return Kernel(0, torch.eye(columns, dtype=matrix.dtype), 0.0, None, None, torch.zeros(columns))
+        return Kernel(
+            0,
+            torch.eye(columns, dtype=matrix.dtype, device=matrix.device),
+            0.0,
+            None,
+            None,
+            torch.zeros(columns, device="cpu"),
+        )
     if min(matrix.shape) > _WHOLE:
         return _large_kernel(matrix, scale)
     if matrix.shape[0] > columns:
@@ -126,7 +133,7 @@ def _ridged(matrix: Tensor) -> Tensor:
     factor = matrix.new_zeros(columns, columns)
     factor[: len(matrix)] = matrix
     # two triangles, one above the other: a fifth of the work of as many full rows
-    below = ridge * torch.eye(columns, dtype=matrix.dtype)
+    below = ridge * torch.eye(columns, dtype=matrix.dtype, device=matrix.device)
     for start in range(0, columns, _PANEL):
         here, stop = slice(start, start + _PANEL), min(start + _PANEL, columns)
         reflectors, sizes = torch.geqrf(torch.cat([factor[here, here], below[:stop, here]]))
@@ -160,7 +167,9 @@ def _orthonormal(vectors: Tensor, known: Tensor) -> Tensor:
 
 def _largest(factor: Tensor) -> float:
     """The largest singular value, by Lanczos on R^T R."""
-    start = torch.randn(factor.shape[1], generator=torch.Generator("cpu").manual_seed(1), dtype=factor.dtype)
+    start = torch.randn(
+        factor.shape[1], generator=torch.Generator("cpu").manual_seed(1), dtype=factor.dtype, device="cpu"
+    )
     ritz, _, _ = lanczos(lambda v: factor.T @ (factor @ v), start, _LANCZOS)
     return float(ritz.values[-1]) ** 0.5
 

@@ -51,7 +51,7 @@ def graph_bytes(curvature: Curvature) -> float:
 
         with saved_tensors_hooks(pack, lambda t: t):
             kept = curvature.network(
-                curvature.network.center.clone().requires_grad_(), problem.batch(torch.arange(count))
+                curvature.network.center.clone().requires_grad_(), problem.batch(torch.arange(count, device="cpu"))
             )
         held.append(sum(sizes.values()))
         del kept

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from slt.errors import SettingsError
-from slt.problem.switches import ATTENTION, DEFAULT_TYPE, PLAIN_ATTENTION, held
+from slt.problem.switches import ANOMALY, ATTENTION, DEFAULT_TYPE, PLAIN_ATTENTION, held
 
 _LOW = (torch.float32, torch.float16, torch.bfloat16)
 _WEIGHT_NORM: Callable[..., Any] = getattr(torch, "_weight_norm")  # noqa: B009, as torch does not export it
@@ -60,6 +60,7 @@ def double_precision() -> Iterator[None]:
     """Compute in float64, with attention and weight norm in plain forms, which can be differentiated at will."""
     with ExitStack() as stack:
         stack.enter_context(held(DEFAULT_TYPE, torch.float64))
+        stack.enter_context(held(ANOMALY, (False, True)))  # which looks into values that torch.vmap keeps to itself
         for switch in ATTENTION:
             stack.enter_context(held(switch, switch is PLAIN_ATTENTION))
         stack.enter_context(KeepDouble())

@@ -128,7 +128,7 @@ def lanczos(product: Product, start: Tensor, steps: int, *, vectors: int = 0) ->
 
 
 def _ritz(diagonal: list[float], off: list[float]) -> tuple[Ritz, Tensor]:
-    tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+    tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64, device="cpu"))
     for i, beta in enumerate(off[: len(diagonal) - 1]):
         tridiagonal[i, i + 1] = tridiagonal[i + 1, i] = beta
     values, inner = torch.linalg.eigh(tridiagonal)
@@ -138,7 +138,9 @@ def _ritz(diagonal: list[float], off: list[float]) -> tuple[Ritz, Tensor]:
 
 def largest_eigenvalue(product: Product, dimension: int, *, steps: int = 60, seed: int = 0) -> tuple[float, float]:
     """Return the largest eigenvalue in modulus, and how near to one it is known to be."""
-    start = torch.randn(dimension, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float64)
+    start = torch.randn(
+        dimension, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float64, device="cpu"
+    )
     ritz, _, _ = lanczos(product, start, steps)
     at = int(np.argmax(np.abs(ritz.values)))
     return float(ritz.values[at]), float(ritz.residuals[at])

@@ -58,7 +58,9 @@ class _Vector:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self.tensors = {s.name: torch.zeros(s.parameter.shape, dtype=torch.float64) for s in network.segments}
+        self.tensors = {
+            s.name: torch.zeros(s.parameter.shape, dtype=torch.float64, device="cpu") for s in network.segments
+        }
         self.whole = True
 
     def add(self, name: str, change: Tensor) -> None:
@@ -91,7 +93,7 @@ def _rescalings(network: Network, model: nn.Module, layer: UnitLayer) -> list[Ge
             vector = _Vector(network)
             for moved, tensor in zip(_names(network, model, name), (writer.weight, writer.bias), strict=True):
                 if tensor is not None:
-                    mask = torch.zeros(len(tensor), dtype=torch.float64)
+                    mask = torch.zeros(len(tensor), dtype=torch.float64, device="cpu")
                     mask[unit] = 1
                     vector.add(moved, tensor.detach() * mask.reshape(-1, *[1] * (tensor.ndim - 1)))
             down = torch.zeros_like(outgoing)
@@ -106,7 +108,7 @@ def _rescalings(network: Network, model: nn.Module, layer: UnitLayer) -> list[Ge
 
 
 def _homogeneous(layer: UnitLayer, branch: int) -> bool:
-    z = torch.linspace(-3, 3, 61, dtype=torch.float64)
+    z = torch.linspace(-3, 3, 61, dtype=torch.float64, device="cpu")
     scaled = layer.activation(branch, 1.7 * z)
     return bool(torch.allclose(scaled, 1.7 * layer.activation(branch, z), atol=1e-12))
 

@@ -242,7 +242,7 @@ def _equal_rows(labels: list[int], rows: list[Tensor]) -> list[list[int]]:
 
 def _homogeneous(units: Units, branch: int) -> bool:
     """Whether activation(c z) = c activation(z) for c > 0, tried on numbers."""
-    z = torch.linspace(-3, 3, 61, dtype=torch.float64)
+    z = torch.linspace(-3, 3, 61, dtype=torch.float64, device="cpu")
     return bool(
         torch.allclose(units.layer.activation(branch, 1.7 * z), 1.7 * units.layer.activation(branch, z), atol=1e-12)
     )
@@ -250,7 +250,7 @@ def _homogeneous(units: Units, branch: int) -> bool:
 
 def affine_reflection(activation: Callable[[Tensor], Tensor]) -> tuple[float, float, float] | None:
     """(s, a, l) with activation(-z) = s activation(z) + a + l z for all z, if there are such; else None."""
-    z = torch.linspace(-3, 3, 61, dtype=torch.float64)
+    z = torch.linspace(-3, 3, 61, dtype=torch.float64, device="cpu")
     value = activation(z)
     known = torch.stack([value, torch.ones_like(z), z], 1)
     if int(torch.linalg.matrix_rank(known)) < 3:

@@ -75,7 +75,12 @@ def manifold_of_zeros(
     width = network.check(inputs.take(0, 1)).numel()
     # beyond a kink of a datum the function is another one, of which a rank would say nothing
     nearby = min(_NEARBY, max(_LEAST, nearest_kink(network, inputs) / 10))
-    pieces = [(torch.eye(network.dimension, dtype=torch.float64), "the rank of the Jacobian is constant near w*")]
+    pieces = [
+        (
+            torch.eye(network.dimension, dtype=torch.float64, device=network.center.device),
+            "the rank of the Jacobian is constant near w*",
+        )
+    ]
     pieces += [
         (piece, f"the rank of the Jacobian is constant among weights that keep {why}")
         for piece, why in _pieces(network)
@@ -132,7 +137,7 @@ def supported(basis: Tensor, mask: Tensor) -> Tensor:
 
 
 def _mask(size: int, block: slice) -> Tensor:
-    mask = torch.zeros(size, dtype=torch.bool)
+    mask = torch.zeros(size, dtype=torch.bool, device="cpu")
     mask[block] = True
     return mask
 
@@ -179,7 +184,7 @@ def _pieces(network: Network) -> list[tuple[Tensor, str]]:
     zero_rows, zero_columns, equal = [], [], []
     tensors = network.weights(network.center)
     slices = network.slices()
-    number = torch.arange(size)
+    number = torch.arange(size, device="cpu")
     for s in network.segments:
         if s.index is not None or s.parameter.ndim < 2:
             continue

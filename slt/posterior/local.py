@@ -19,6 +19,7 @@ from slt.posterior.sizes import Sizes
 from slt.problem import Problem
 from slt.problem.evaluate import ChainMethod, Evaluation, Evaluator, choose_evaluator
 from slt.problem.parameters import Segment, Selection, select
+from slt.problem.surroundings import require_plain_surroundings
 
 
 class LocalPosterior:
@@ -77,6 +78,7 @@ class LocalPosterior:
             if value is not None and not (whole and value >= 1):
                 raise SettingsError(f"{name} must be a positive integer, got {value!r}.")
         self.localization = float(cast("float", localization)) if is_number(localization) else localization
+        require_plain_surroundings()
         if isinstance(parameters, Iterator):
             parameters = list(parameters)
         segments = select(model, parameters)

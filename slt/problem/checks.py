@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from slt.errors import LossError
+from slt.problem.connected import unseen
 from slt.problem.conventions import require_mean, require_same
 from slt.problem.pointing import beside_center, pointed_at
 
@@ -64,7 +65,7 @@ def check_fixed(problem: "Problem", first: Tensor) -> float:
     return _check_mean(problem) if problem.baseline is None else off
 
 
-def check_beside(problem: "Problem", off: float) -> None:
+def check_beside(problem: "Problem", off: float) -> list[str]:
     """Refuse a loss that is not a fixed mean beside w*, where what is zero at w* is not.
 
     Where the loss beside w* is not finite nothing is checked.
@@ -73,23 +74,28 @@ def check_beside(problem: "Problem", off: float) -> None:
         problem: The problem, with its baseline.
         off: What `check_fixed` returned.
 
+    Returns:
+        Names of the moving parameters that the loss there has no gradient by.
+
     Raises:
         LossError: If it is so.
     """
     rows, noise = problem.check_rows(), _NOISE * off
     with pointed_at(problem.segments, beside_center(problem.segments, problem.dtype, torch.Generator().manual_seed(1))):
-        value = problem.loss_of(rows)
+        graph = problem.loss(problem.model, problem.batch(rows))
+        blind, value = unseen(problem, graph), graph.detach()
         if not bool(torch.isfinite(value).all()):
-            return
+            return blind
         repeat = _REPEAT * torch.finfo(value.dtype).eps
         if problem.baseline is None:
             require_same(problem.loss_of(rows), value, min(_PAIRING, repeat), "beside w*")
             _check_mean(problem, noise)
-            return
+            return blind
         # In reverse order and in a batch of another size, so that an example's loss meets other company.
         some = rows.flip(0)[: max(1, len(rows) - 1)]
         near = (noise + repeat) / _PAIRING  # nothing else is granted to a loss that is small
         require_same(problem.loss_of(some), value[some.to(value.device)], _PAIRING, "beside w*", near)
+        return blind
 
 
 def _check_mean(problem: "Problem", noise: float = 0.0) -> float:

@@ -26,7 +26,8 @@ def pieces(tensor: Tensor) -> list[Tensor]:
 
 def content(tensor: Tensor) -> list[Any]:
     """Return what `fingerprint` takes of a tensor of any type: numpy has no bfloat16, but it has bytes."""
-    flat = [t.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1) for t in pieces(tensor)]
+    # Of a copy, since torch never resizes a storage again that numpy has shared.
+    flat = [t.detach().clone().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1) for t in pieces(tensor)]
     return [str(tensor.dtype), list(tensor.shape), [t.view(torch.uint8).numpy() for t in flat]]
 
 

@@ -35,5 +35,8 @@ def require_numbers(model: nn.Module) -> None:
                 "outside it, or pass copy.deepcopy(model), copied outside it."
             )
     for _, name, p in held:
-        if (p.is_floating_point() or p.is_complex()) and not bool(torch.isfinite(p).all()):
+        numbers = (
+            p.detach().float() if p.is_floating_point() and p.dtype.itemsize == 1 else p
+        )  # torch asks none of 8 bits
+        if (p.is_floating_point() or p.is_complex()) and not bool(torch.isfinite(numbers).all()):
             raise DataError(f"the model must be finite at w*, but parameter {name!r} holds NaN or infinity.")

@@ -1,10 +1,11 @@
-"""A model as it was found: the attributes of its modules, what these contain, and the tensors among it."""
+"""A model as it was found: the attributes of its modules, what these contain, and the numbers among it."""
 
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from operator import is_
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -21,7 +22,8 @@ class Kept:
 
     Attributes and containers are put back by identity, in place: what a forward pass has added is gone, what it has
     replaced is there again. A tensor gets back its own storage, its gradient and its flag. The content of parameters
-    is not copied, since nothing may write to them; that of all other tensors is.
+    is not copied, since nothing may write to them; that of all other tensors and arrays is, and
+    the state of generators.
 
     Args:
         model: The model.
@@ -32,6 +34,8 @@ class Kept:
         self._scripts: list[tuple[nn.Module, bool]] = []
         self._containers: list[tuple[Any, Any]] = []
         self._tensors: list[_KeptTensor] = []
+        self._arrays: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        self._generators: list[tuple[torch.Generator, Tensor]] = []
         seen: set[int] = set()
         left: list[Any] = list(model.modules())
         while left:
@@ -53,6 +57,10 @@ class Kept:
                 if _has_content(value):
                     self._tensors.append(_KeptTensor(value))
                 left.append(vars(value))
+            elif type(value) is np.ndarray and value.dtype != object:
+                self._arrays.append((value, value.copy()))
+            elif isinstance(value, torch.Generator):
+                self._generators.append((value, value.get_state()))
             else:
                 continue
             seen.add(id(value))
@@ -72,6 +80,11 @@ class Kept:
             module.training = mode
         for tensor in self._tensors:
             tensor.restore()
+        for array, content in self._arrays:
+            if array.tobytes() != content.tobytes():
+                array[...] = content
+        for generator, state in self._generators:
+            generator.set_state(state)
 
 
 class _KeptTensor:

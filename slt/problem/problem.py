@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from slt.errors import DataError, InputError, LossError, SettingsError
 from slt.problem.autocast import autocast_type
 from slt.problem.checks import check_beside, check_blind, check_fixed
+from slt.problem.connected import require_connected, require_held
 from slt.problem.conventions import require_shape
 from slt.problem.data import Batch, Examples, chunk_rows, map_tensors, tensors_of
 from slt.problem.doing import doing
@@ -36,6 +37,16 @@ def _first_call(batch: Batch) -> str:
         "calling loss(model, batch) for the first time, with the first rows of the data, a batch of type "
         f"{type(batch).__name__} that holds {held}"
     )
+
+
+def _parts(model: nn.Module) -> dict[str, tuple[Any, ...]]:
+    """Return the modules of a model, their parameters and their hooks on the forward pass, by words for them."""
+    found: dict[str, tuple[Any, ...]] = {f"module {name!r}": (module,) for name, module in model.named_modules()}
+    found |= {f"parameter {name!r}": (p,) for name, p in model.named_parameters(remove_duplicate=False)}
+    for name, module in model.named_modules():
+        hooks = [vars(module).get(kind, {}) for kind in ("_forward_hooks", "_forward_pre_hooks")]
+        found[f"a hook of module {name!r}"] = tuple(hook for held in hooks for hook in held.values())
+    return found
 
 
 class Problem:
@@ -85,6 +96,7 @@ class Problem:
         # Noise and accumulations in half precision would drown the signal.
         self.dtype = reduce(torch.promote_types, (s.parameter.dtype for s in self.segments), torch.float32)
         self._weights = weight_fingerprints(model)
+        self._parts = _parts(model)
         self.notes: list[str] = []
         self._autocast = autocast_type(self.device)
         if self._autocast is not None:
@@ -106,11 +118,14 @@ class Problem:
             first = self._check_shape()
             self.per_example = first.ndim == 1
             unwritten.require()
+            require_held(self)
             check_blind(self, first)
             with watch or nullcontext():
                 self.baseline, self.loss_center = self._measure_baseline(check)
-            check_beside(self, check_fixed(self, first.detach()))
+            blind = check_beside(self, check_fixed(self, first.detach()))
             unwritten.require()
+        if blind:
+            require_connected(self)
 
     @property
     def n(self) -> int:
@@ -154,6 +169,17 @@ class Problem:
             raise InputError(
                 f"torch.autocast must be as when the posterior was built, {self._autocast or 'off'}, got "
                 f"{autocast_type(self.device) or 'off'}; build another."
+            )
+        parts = _parts(self.model)
+        others = [
+            what
+            for what in {**self._parts, **parts}
+            if list(map(id, self._parts.get(what, ()))) != list(map(id, parts.get(what, ())))
+        ]
+        if others:
+            raise InputError(
+                f"the model must stay as it was when the posterior was built, but {others[0]} is another; build "
+                "another posterior."
             )
         now = weight_fingerprints(self.model)
         changed = [name for name in {**self._weights, **now} if self._weights.get(name) != now.get(name)]

@@ -25,6 +25,7 @@ from slt.problem.doing import doing
 from slt.problem.loaders import require_whole
 
 _HELD_BYTES = 2**31  # a dataset whose collated tensors fit here is read once and kept
+_PROBED = 16  # rows that are read twice
 _READ_ROWS = 256  # examples collated at a time while a dataset is read
 
 
@@ -293,12 +294,13 @@ def _length(dataset: Any) -> int:
 def _read_dataset(dataset: Any, collate: Callable[[list[Any]], Batch]) -> Examples:
     n = _length(dataset)
     lazy = DatasetExamples(dataset, collate, n)
-    probe = torch.arange(min(n, 16), device="cpu")
+    # From all over the data: some may be augmented where others are not.
+    probe = torch.linspace(0, n - 1, min(n, _PROBED), dtype=torch.float64, device="cpu").round().long()
     first, second = lazy.take(probe), lazy.take(probe)
     for a, b in zip(tensors_of(first), tensors_of(second), strict=True):
         if a.shape != b.shape or not torch.equal(a, b):
             raise DataError(
-                f"{type(dataset).__name__} gave other values for its first rows at a second read: random "
+                f"{type(dataset).__name__} gave other values for its rows at a second read: random "
                 "augmentation breaks the pairing of each loss with its value at w*. Switch it off."
             )
     held_bytes = sum(t.numel() * t.element_size() for t in tensors_of(first)) / len(probe) * n

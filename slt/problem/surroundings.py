@@ -2,6 +2,7 @@
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import forward_ad
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
@@ -18,6 +19,8 @@ def require_plain_surroundings() -> None:
     what = None
     if torch._C._functorch.peek_interpreter_stack() is not None:  # pyright: ignore[reportAttributeAccessIssue]
         what = "a transform of torch.func such as vmap, grad or jvp"
+    elif forward_ad._current_level >= 0:
+        what = "torch.autograd.forward_ad.dual_level"
     changing = [mode for mode in _get_current_function_mode_stack() if not isinstance(mode, DeviceContext)]
     fakes = [mode for mode in _get_current_dispatch_mode_stack() if isinstance(mode, FakeTensorMode)]
     for mode in (*changing, *fakes):

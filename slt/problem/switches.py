@@ -6,10 +6,11 @@ only the last one can restore it: until then the others rely on what is set.
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -57,6 +58,11 @@ ATTENTION = (
         _cuda.enable_mem_efficient_sdp,
     ),
 )
+ANOMALY = Switch(
+    "torch.autograd.set_detect_anomaly",
+    lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+    lambda both: torch.autograd.set_detect_anomaly(both[0], check_nan=both[1]),
+)
 DEFAULT_TYPE = Switch("torch.set_default_dtype", torch.get_default_dtype, torch.set_default_dtype)
 THREADS = Switch("torch.set_num_threads", torch.get_num_threads, torch.set_num_threads)
 OF_THREAD = (
@@ -77,12 +83,22 @@ OF_PROCESS = (
     Switch(
         "torch.set_float32_matmul_precision", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     ),
+    ANOMALY,
     Switch(
-        "torch.autograd.set_detect_anomaly",
-        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
-        lambda both: torch.autograd.set_detect_anomaly(both[0], check_nan=both[1]),
+        "torch.backends.mkldnn.set_flags",
+        torch._C._get_mkldnn_enabled,  # pyright: ignore[reportAttributeAccessIssue]
+        torch._C._set_mkldnn_enabled,  # pyright: ignore[reportAttributeAccessIssue]
     ),
 )
+
+
+def _write_filters(filters: tuple[Any, ...]) -> None:
+    warnings.resetwarnings()  # so that Python forgets what it remembers by them
+    cast("list[Any]", warnings.filters)[:] = filters
+
+
+# Libraries set these when they are first called: put back, and never held against a loss.
+_QUIETLY = (Switch("warnings.filters", lambda: tuple(warnings.filters), _write_filters),)
 
 
 def settings(switches: Sequence[Switch]) -> list[Any]:
@@ -108,6 +124,7 @@ class _Entry:
 
 
 _entries: list[_Entry] = []  # in the order in which they began
+_stays = 0  # so far, ended ones too
 _holders: dict[str, list[int]] = {}  # threads that hold a switch, by its name
 _found: dict[str, Any] = {}  # what the first of them found
 
@@ -115,19 +132,28 @@ _found: dict[str, Any] = {}  # what the first of them found
 @contextmanager
 def switches_kept() -> Iterator[None]:
     """Put all switches back: those of a thread at once, those of the process where no other thread is inside."""
+    global _stays
     entry = _Entry(threading.get_ident(), THREADS.read(), settings(OF_THREAD), [])
     try:
         with LOCK:
             others = [each for each in _entries if each.thread != entry.thread]
             if others:  # torch gives a new thread the number that another run may have set for itself
                 entry.threads = others[0].threads
-            entry.of_process = settings(OF_PROCESS)
+            entry.of_process = settings((*OF_PROCESS, *_QUIETLY))
             _entries.append(entry)
+            _stays += 1
         yield
     finally:
         put_back((THREADS, *OF_THREAD), (entry.threads, *entry.of_thread))
         with LOCK:
             _leave(entry)
+
+
+def crowd() -> tuple[bool, int]:
+    """Whether another thread is inside, which may set switches of the process at any time; and all stays so far."""
+    me = threading.get_ident()
+    with LOCK:
+        return any(each.thread != me for each in _entries), _stays
 
 
 def _leave(entry: _Entry) -> None:
@@ -137,7 +163,7 @@ def _leave(entry: _Entry) -> None:
     at = _entries.index(entry)
     _entries.remove(entry)
     if all(each.thread == entry.thread for each in _entries):
-        put_back(OF_PROCESS, entry.of_process)
+        put_back((*OF_PROCESS, *_QUIETLY), entry.of_process)
     elif at < len(_entries):
         _entries[at].of_process = entry.of_process  # it may have found what this one had set
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from slt.errors import ParametersError
 from slt.problem.claims import claimed
 from slt.problem.gradients import plain_gradients
 from slt.problem.kept import Kept
@@ -28,17 +29,28 @@ def untouched(model: nn.Module) -> Iterator[None]:
 
     Raises:
         ModelInUseError: If another thread is using the model, or a part of it.
+        ParametersError: If the model cannot be put in eval mode.
     """
     with claimed(model), _random_states_kept(), switches_kept():
         kept = Kept(model)
         try:
             FAST_ATTENTION.write(False)
-            model.eval()
+            _to_eval(model)
             kept.drop_gradients()
             with torch.inference_mode(False), torch.enable_grad(), plain_gradients(model):
                 yield
         finally:
             kept.restore()
+
+
+def _to_eval(model: nn.Module) -> None:
+    try:
+        model.eval()
+    except NotImplementedError as error:  # as of what torch.export makes
+        raise ParametersError(
+            f"the model must be one that eval() puts in eval mode, got {type(model).__name__}, which says: {error} "
+            "Pass the module that it was made from."
+        ) from error
 
 
 @contextmanager

@@ -101,6 +101,8 @@ class SavedRun:
         self._now = environment(setup.posterior.problem.device)
         self.begun_in = dict(self._now)
         self._format = _FORMAT
+        if (folder / TRACE_FILE).is_dir():
+            raise ResumeError(f"{folder / TRACE_FILE} is a folder, in the place of the run's trace. Move it elsewhere.")
         if (folder / RUN_FILE).exists():
             self._open(setup, observed, tuning)
         else:

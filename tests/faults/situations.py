@@ -253,7 +253,8 @@ def _judged(situation: Situation, made: "_Made", save_to: Any, folder: Path) -> 
 
 def _came_from_the_loss(error: Exception) -> bool:
     """Whether slt says of an exception that the user's own code raised it, and at what."""
-    return any("first call of the loss" in note for note in getattr(error, "__notes__", ()))
+    said = [str(error), *getattr(error, "__notes__", ())]
+    return any("calling loss(model, batch) for the first time" in text for text in said)
 
 
 def _words(error: BaseException) -> str:

@@ -323,8 +323,8 @@ DATA: list[tuple[str, Data]] = [
     ("an iterator that fails", Data(failing_batches, OWN, settings=(("n", ROWS),))),
     ("too few batches", Data(batches, REFUSED, settings=(("n", ROWS + 1),))),
     # what is no data
-    ("arrays", Data(lambda x, y: (x.numpy(), y.numpy()), REFUSED)),
-    ("arrays that cannot be written to", Data(read_only, REFUSED)),
+    ("arrays", Data(lambda x, y: (x.numpy(), y.numpy()))),
+    ("arrays that cannot be written to", Data(read_only)),
     ("a list of pairs of arrays", Data(lambda x, y: numbered(x.numpy(), y.numpy()), EITHER)),
     ("a list of pairs of lists", Data(lambda x, y: numbered(x.tolist(), y.tolist()), EITHER)),
     ("lists", Data(lambda x, y: [x.tolist(), y.tolist()], REFUSED)),

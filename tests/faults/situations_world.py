@@ -90,11 +90,16 @@ def of_value(value: Any, depth: int = 3) -> Any:
 
 def of_model(model: nn.Module) -> World:
     """Everything that hangs on the modules of a model, and whether it can still be copied and pickled."""
-    world: World = {}
+    world: World = {
+        "deepcopy of the model": _works(lambda: copy.deepcopy(model)),
+        "pickle of the model": _works(lambda: pickle.dump(model, io.BytesIO())),
+    }
     for path, module in model.named_modules(remove_duplicate=False):
         at = f"model.{path}" if path else "model"
         world[f"{at}'s class"] = id(type(module))
         for key, value in module.__dict__.items():
+            if key == "_lineno_map":
+                continue  # of what torch.export makes, which compiles itself anew when it is pickled above
             if key == "_modules":
                 world[f"{at}._modules"] = [(name, id(child)) for name, child in value.items()]
             elif key in ("_parameters", "_buffers"):
@@ -102,8 +107,6 @@ def of_model(model: nn.Module) -> World:
                 world[f"{at}.{key}"] = id(value), [name for name, _ in value.items()]
             else:
                 world[f"{at}.{key}"] = of_value(value)
-    world["deepcopy of the model"] = _works(lambda: copy.deepcopy(model))
-    world["pickle of the model"] = _works(lambda: pickle.dump(model, io.BytesIO()))
     return world
 
 

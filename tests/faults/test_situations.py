@@ -181,7 +181,6 @@ def test_a_leaked_switch_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert torch.get_default_dtype() is torch.float32  # the next situation does not meet it
 
 
-@pytest.mark.xfail(strict=True, reason="the weights' fingerprints are taken of NumPy arrays that share their memory")
 def test_storages_can_be_resized_after_a_call() -> None:
     """Torch never resizes a storage again that NumPy has shared: what frees weights and gets them back then fails."""
     model = linear(MODELS[PLAIN["model"]].best())
@@ -197,7 +196,6 @@ def add_hook(model: torch.nn.Linear) -> None:
     model.register_forward_hook(lambda module, args, output: 1.5 * output)
 
 
-@pytest.mark.xfail(strict=True, reason="a posterior looks at the bits of the weights alone before it is sampled")
 @pytest.mark.parametrize("change", [replace_parameter, add_hook])
 def test_a_model_that_is_another_since_is_refused(change: Any) -> None:
     """It would be sampled as what it was, or as something between the two."""

@@ -140,10 +140,11 @@ def small_run(model: nn.Module, loss: Any = watched) -> Any:
 
 def test_several_runs_at_once_give_what_they_give_alone() -> None:
     together = threading.Barrier(3, timeout=PATIENCE)
+    models = [mlp(4, 3, seed=k) for k in range(3)]  # made here, as torch has one global seed
 
     def run(k: int) -> Any:
         together.wait()
-        return small_run(mlp(4, 3, seed=k)).get("posterior", "excess")
+        return small_run(models[k]).get("posterior", "excess")
 
     with ThreadPoolExecutor(3) as pool:
         found = list(pool.map(run, range(3)))

@@ -27,6 +27,7 @@ _REFUSALS = (
     "It looks like you're trying to use vmap",
     "In order to use an autograd.Function with functorch transforms",
     "You tried to vmap over",
+    "mutating directly with `.data` under vmap",
     "backward() called inside a functorch transform",
     "Either your tensor may have escaped from inside a function being vmapped",
     "output with shape",  # written in place; the same loss has passed the set-up checks without vmap
