@@ -21,7 +21,7 @@ AUTOMATIC = {"HMC": HMC, "SGLD": SGLD}
 
 _DRAWS = 100_000  # a run ends by its target or its budget, hardly by this
 _WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
-_WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
+_WARMUP_STEPS = {True: 300, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
 _SGLD_THIN = 10
 # Passes over the data that are timed, at least, and for so many seconds; the fastest counts. A pass of a small model is
 # shorter than what other work on the machine may hold it up for.
