@@ -40,7 +40,7 @@ def test_the_target_error_is_reached_and_said() -> None:
     assert abs(estimate.value - exact(1.0)) < 4 * estimate.mcse  # 4 errors are 10 % here
     assert estimate.verdict.ok
     assert "target error was reached" in remarks(estimate)
-    assert "HMC was chosen" in remarks(estimate)
+    assert "HMC with scale moves and a dense mass, for 30 parameters and fewer, was chosen" in remarks(estimate)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_the_run_can_be_repeated_by_hand() -> None:
     posterior = slt.LocalPosterior(toy.model, toy.data, toy.loss, localization=settings["localization"])
     trace = slt.sample(
         posterior,
-        slt.HMC(),
+        slt.ScaleMoves(slt.HMC(mass="dense")),
         chains=settings["chains"],
         draws=settings["draws"],
         warmup=settings["warmup"],

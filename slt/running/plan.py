@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,14 +15,24 @@ from slt.posterior import LocalPosterior
 from slt.posterior.localization import is_number
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod, InPlace
-from slt.samplers import HMC, SGLD, Sampler
+from slt.samplers import HMC, SGLD, Sampler, ScaleMoves
 
-AUTOMATIC = {"HMC": HMC, "SGLD": SGLD}
+
+def _for_few() -> ScaleMoves:
+    return ScaleMoves(HMC(mass="dense"))
+
+
+AUTOMATIC: dict[str, Callable[[], Sampler]] = {"HMC": HMC, "SGLD": SGLD, "ScaleMoves": _for_few}
 """The samplers that a plan may choose, by the name it is saved with."""
+
+FEW = 30  # parameters at most, whose scales and correlations chains can learn, and which scale moves reach one by one
 
 _DRAWS = 100_000  # a run ends by its target or its budget, hardly by this
 _WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
-_WARMUP_STEPS = {True: 300, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
+_WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
+# Of few parameters, whose steps take milliseconds: warmup until chains have found the far ends of narrow valleys, and
+# draws until an interval as wide as the target allows is not all there is between a run and the right value.
+_FEW_WARMUP, _FEW_DRAWS = 300, 200
 _SGLD_THIN = 10
 # Passes over the data that are timed, at least, and for so many seconds; the fastest counts. A pass of a small model is
 # shorter than what other work on the machine may hold it up for.
@@ -76,6 +87,8 @@ class Plan(NamedTuple):
     chains: int
     threads: int | None
     """Of torch while it runs; None leaves them."""
+    least: int
+    """Draws of each chain at least."""
 
 
 def make_plan(
@@ -95,6 +108,7 @@ def make_plan(
     Returns:
         The plan.
     """
+    few = posterior.dimension <= FEW and (sampler == "auto" or isinstance(sampler, ScaleMoves))
     # A budget of gradients is there to be repeated, so nothing about it may depend on the clock.
     if isinstance(budget, Gradients):
         way, pass_seconds = Way("auto", chains or _CHAINS[0], None), math.nan
@@ -105,11 +119,12 @@ def make_plan(
     passes = budget.n / chains if isinstance(budget, Gradients) else budget / pass_seconds
     batch_size, worth = posterior.batch_size, _HMC_STEPS * HMC().leapfrogs
     if sampler == "auto":
-        chosen: Sampler = HMC() if passes >= worth else SGLD()
+        full: Sampler = _for_few() if few else HMC()
+        chosen = full if passes >= worth else SGLD()
         if not chosen.full_data and batch_size is None:
             batch_size = _BATCH if posterior.n > _BATCH else None
         why = f"was chosen: full-data HMC is worth starting from {worth:,} {_PASSES}, of which the budget affords about"
-        reason = f"{type(chosen).__name__} {why} {passes:,.0f}"
+        reason = f"{_named(chosen)} {why} {passes:,.0f}"
     else:
         chosen = sampler
         reason = f"{type(chosen).__name__} was given; the budget affords about {passes:,.0f} {_PASSES}"
@@ -126,12 +141,21 @@ def make_plan(
             # Of a small model a minibatch takes longer than its share of the data.
             step_seconds = max(step_seconds, _batch_seconds(posterior, way, batch_size))
         steps, most, draws = max(budget / step_seconds, 1), math.inf, _DRAWS
-    warmup = max(int(min(_WARMUP_STEPS[chosen.full_data], _WARMUP_SHARE * steps, most)), _LEAST_WARMUP)
+    few = few and chosen.full_data
+    warmup = _FEW_WARMUP if few else _WARMUP_STEPS[chosen.full_data]
+    warmup = max(int(min(warmup, _WARMUP_SHARE * steps, most)), _LEAST_WARMUP)
     draw_gradients = chains * cost.thin * cost.longest
     name = type(chosen).__name__
+    least = _FEW_DRAWS if few else LEAST_DRAWS
     return Plan(
-        name, batch_size, warmup, draws, cost.thin, draw_gradients, way.chain_method, reason, chains, way.threads
+        name, batch_size, warmup, draws, cost.thin, draw_gradients, way.chain_method, reason, chains, way.threads, least
     )
+
+
+def _named(sampler: Sampler) -> str:
+    if isinstance(sampler, ScaleMoves):
+        return f"{_named(sampler.inner)} with scale moves and a dense mass, for {FEW} parameters and fewer,"
+    return type(sampler).__name__
 
 
 class _Cost(NamedTuple):
@@ -149,6 +173,9 @@ class _Cost(NamedTuple):
 
 
 def _cost(sampler: Sampler, share: float) -> _Cost:
+    if isinstance(sampler, ScaleMoves):
+        inner, moves = _cost(sampler.inner, share), sampler.moves
+        return _Cost(inner.start, inner.step + moves, inner.longest + moves, inner.warmup + moves, 1)
     if sampler.full_data:
         leapfrogs = getattr(sampler, "leapfrogs", 1)
         longest = math.ceil(1.5 * leapfrogs)
@@ -208,7 +235,8 @@ def fastest(posterior: LocalPosterior, chains: int | None, budget: float = math.
 
 def _typical_steps(chains: int, dimension: int) -> float:
     draws = _TYPICAL_DRAWS / (dimension**_TYPICAL_POWER * chains)
-    return _WARMUP_STEPS[True] + max(LEAST_DRAWS, draws)
+    warmup, least = (_FEW_WARMUP, _FEW_DRAWS) if dimension <= FEW else (_WARMUP_STEPS[True], LEAST_DRAWS)
+    return warmup + max(least, draws)
 
 
 def _more_chains(posterior: LocalPosterior, way: Way, seconds: dict[Way, float], budget: float) -> Way:

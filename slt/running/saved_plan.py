@@ -8,11 +8,11 @@ from slt.errors import ResumeError
 from slt.posterior.localization import is_number
 from slt.running.documents import damage, is_count, read_document, write_document
 from slt.running.folder import PLAN_FILE, RUN_FILE, saving
-from slt.running.plan import AUTOMATIC, Plan
+from slt.running.plan import AUTOMATIC, LEAST_DRAWS, Plan
 from slt.samplers import Sampler
 
 _FORMAT = 2
-_SINCE = {"chains": 8, "threads": None}  # what held before plans named it
+_SINCE = {"chains": 8, "threads": None, "least": LEAST_DRAWS}  # what held before plans named it
 
 
 def saved_plan(folder: Path | None) -> Plan | None:

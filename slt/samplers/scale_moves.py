@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -105,13 +105,24 @@ class ScaleMoves:
     ) -> tuple[Any, Info]:
         """Step as the sampler beside does, and move from there."""
         state, info = self.inner.step(posterior, state, tuning, nbeta, random, t)
-        numbers = random.beside(_WORD, _UNIFORMS * self.moves)
-        uniforms = numbers.uniform(t).to(nbeta.device).split(_UNIFORMS, dim=1)
-        for number, uniform in enumerate(uniforms):
-            noise = {name: numbers.normal(t * self.moves + number, name) for name in state.w}
-            state, accepted = _move(posterior, state, nbeta, uniform, noise)
+        for move in self._drawn(posterior, state.w, random, t):
+            state, accepted = _moved(posterior, state, nbeta, move)
             info = info._replace(diverging=info.diverging & ~accepted)
         return state, info
+
+    def _drawn(self, posterior: Posterior, w: Params, random: Random, t: int) -> list["_Move"]:
+        """Draw the moves of a step, which do not depend on where the chains are."""
+        numbers = random.beside(_WORD, _UNIFORMS * self.moves)
+        noise = [
+            side_by_side({name: numbers.normal(t * self.moves + k, name) for name in w}) for k in range(self.moves)
+        ]
+        uniforms = numbers.uniform(t).to(noise[0].device).unflatten(1, (self.moves, _UNIFORMS)).swapaxes(0, 1)
+        sizes = [size for leaf in posterior.evaluator.leaves.values() for size in leaf]
+        powers = choose_powers(uniforms, torch.stack(noise), sizes) * choose_size(uniforms).unsqueeze(2)
+        at_zero, reflected = uniforms[..., 5] < 0.5, uniforms[..., 6] < _REFLECTED
+        factors = torch.exp(powers) * torch.where(reflected.unsqueeze(2) & (powers != 0), -1.0, 1.0)
+        columns = (factors, at_zero, log_jacobian(powers), uniforms[..., 7])
+        return [_Move(*(column[k] for column in columns)) for k in range(self.moves)]
 
     def adapt(
         self,
@@ -132,14 +143,24 @@ class ScaleMoves:
         return self.inner.pool(adaptation, tuning, alive)
 
 
-def _move(posterior: Posterior, state: Any, nbeta: Tensor, uniform: Tensor, noise: Params) -> tuple[Any, Tensor]:
+class _Move(NamedTuple):
+    """What one scale move does in every chain."""
+
+    factors: Tensor
+    """By which every distance grows; 1 where a weight stays; (chains, d)."""
+    at_zero: Tensor
+    """Whether distances are those from zero, not from w*; (chains,)."""
+    log_jacobian: Tensor
+    uniform: Tensor
+    """Below which an acceptance must not be."""
+
+
+def _moved(posterior: Posterior, state: Any, nbeta: Tensor, move: _Move) -> tuple[Any, Tensor]:
     """Propose one scale move in every chain; return where they go, and which accept."""
-    sizes = [size for leaf in posterior.evaluator.leaves.values() for size in leaf]
-    powers = choose_powers(uniform, side_by_side(noise), sizes) * choose_size(uniform).unsqueeze(1)
-    w = scaled(state.w, posterior.center, powers, at_zero=uniform[:, 5] < 0.5, reflected=uniform[:, 6] < _REFLECTED)
+    w = scaled(state.w, posterior.center, move.factors, move.at_zero)
     excess, grad = posterior.evaluate(w)
     error = posterior.energy(w, excess, nbeta) - posterior.energy(state.w, state.excess, nbeta)
-    accepted = uniform[:, 7] < acceptance_probability(error - log_jacobian(powers))
+    accepted = move.uniform < acceptance_probability(error - move.log_jacobian)
     return type(state)(
         w=where(accepted, w, state.w),
         excess=torch.where(accepted, excess, state.excess),
@@ -147,40 +168,37 @@ def _move(posterior: Posterior, state: Any, nbeta: Tensor, uniform: Tensor, nois
     ), accepted
 
 
-def choose_powers(uniform: Tensor, noise: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return a, (chains, d): of a weight, of two, of a tensor, of two, or of all weights."""
-    entries = torch.arange(sum(sizes), device=noise.device)
+def choose_powers(uniforms: Tensor, noise: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Return a, (..., d): of one or two weights or tensors, or of all weights, from (..., 8) uniform numbers."""
+    kind = (uniforms[..., :1] * 5).long()
     tensors = torch.repeat_interleave(torch.tensor(sizes, device=noise.device))
-    kind = (uniform[:, :1] * 5).long()
     powers = noise
-    for number, groups in ((0, entries), (2, tensors)):
-        count = int(groups[-1]) + 1
-        first = _one_of(uniform[:, 1:2], count)
-        second = (first + 1 + _one_of(uniform[:, 2:3], max(count - 1, 1))) % count
+    for number, groups in ((0, torch.arange(sum(sizes), device=noise.device)), (2, tensors)):
+        count = len(sizes) if number else sum(sizes)
+        first = _one_of(uniforms[..., 1:2], count)
+        second = (first + 1 + _one_of(uniforms[..., 2:3], max(count - 1, 1))) % count
         one = (groups == first).double()
         two = one - (groups == second).double() if count > 1 else one
         powers = torch.where(kind == number, one, torch.where(kind == number + 1, two, powers))
     return powers
 
 
-def choose_size(uniform: Tensor) -> Tensor:
-    """Return s, (chains,): normal, with a standard deviation of its own each time."""
-    width = _SMALLEST * (_LARGEST / _SMALLEST) ** uniform[:, 4]
-    return width * torch.special.ndtri(uniform[:, 3].clamp(min=torch.finfo(torch.float64).tiny))
+def choose_size(uniforms: Tensor) -> Tensor:
+    """Return s, (...): normal, with a standard deviation of its own each time, from (..., 8) uniform numbers."""
+    width = _SMALLEST * (_LARGEST / _SMALLEST) ** uniforms[..., 4]
+    return width * torch.special.ndtri(uniforms[..., 3].clamp(min=torch.finfo(torch.float64).tiny))
 
 
 def log_jacobian(powers: Tensor) -> Tensor:
-    """Return the logarithm of the factor by which a move stretches volumes, (chains,)."""
-    return powers.sum(1)
+    """Return the logarithm of the factor by which a move stretches volumes, (...)."""
+    return powers.sum(-1)
 
 
-def scaled(w: Params, center: Params, powers: Tensor, *, at_zero: Tensor, reflected: Tensor) -> Params:
-    """Return c +- e^powers (w - c), c being zero or w*; what has no power stays, whatever the sign."""
+def scaled(w: Params, center: Params, factors: Tensor, at_zero: Tensor) -> Params:
+    """Return c + factors (w - c), c being zero or w*; what has the factor 1 stays to the bit."""
     there = side_by_side(w)
     pivot = torch.where(at_zero.unsqueeze(1), 0.0, side_by_side(center))
-    sign = torch.where(reflected.unsqueeze(1) & (powers != 0), -1.0, 1.0)
-    moved = pivot + sign * torch.exp(powers) * (there - pivot)
-    return cut_like(torch.where(powers != 0, moved, there), w)
+    return cut_like(there + (factors - 1) * (there - pivot), w)
 
 
 def _one_of(uniform: Tensor, count: int) -> Tensor:

@@ -171,12 +171,12 @@ def forward_only(noise, force, end_force, metric, step_size):
 
 def unstretched(powers: Tensor) -> Tensor:
     """The Jacobian is left out."""
-    return torch.zeros_like(powers[:, 0])
+    return torch.zeros_like(powers[..., 0])
 
 
-def outward(uniform: Tensor) -> Tensor:
+def outward(uniforms: Tensor) -> Tensor:
     """Moves go outward alone, with no way back."""
-    return choose_size(uniform).abs()
+    return choose_size(uniforms).abs()
 
 
 def undensed(mass, w, random, t):

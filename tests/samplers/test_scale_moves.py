@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 import slt
-from slt._tree import cut_like, side_by_side
 from slt.errors import SettingsError
 from slt.problem import untouched
 from slt.running.counted import Counted
@@ -50,11 +49,12 @@ def z_score() -> float:
     return float((means.mean() - exact_energy()) / (means.std() / math.sqrt(len(means))))
 
 
-def one_sided(w: Any, center: Any, powers: Tensor, *, at_zero: Tensor, reflected: Tensor) -> Any:
+def one_sided(w: Any, center: Any, factors: Tensor, at_zero: Tensor) -> Any:
     """Only what grows changes sides, so that the way back leads elsewhere."""
-    there, pivot = side_by_side(w), torch.where(at_zero.unsqueeze(1), 0.0, side_by_side(center))
-    sign = torch.where(reflected.unsqueeze(1) & (powers > 0), -1.0, 1.0)
-    return cut_like(pivot + sign * torch.exp(powers) * (there - pivot), w)
+    return scaled(w, center, torch.where(factors.abs() > 1, factors, factors.abs()), at_zero)
+
+
+scaled = scale_moves.scaled
 
 
 def test_the_law_beside_a_center_that_is_not_zero() -> None:
@@ -66,8 +66,8 @@ def test_the_law_beside_a_center_that_is_not_zero() -> None:
     ("part", "fault"),
     [
         ("scaled", one_sided),
-        ("log_jacobian", lambda powers: 1.2 * powers.sum(1)),
-        ("choose_size", lambda uniform: uniform[:, 4]),
+        ("log_jacobian", lambda powers: 1.2 * powers.sum(-1)),
+        ("choose_size", lambda uniforms: uniforms[..., 4]),
     ],
 )
 def test_a_wrong_move_breaks_that_law(part: str, fault: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
