@@ -104,7 +104,7 @@ def panels(points: list[float], low: float, high: float) -> tuple[np.ndarray, np
 
 
 def exact(target: Target) -> float:
-    """nbeta E[K] under exp(-nbeta K - gamma/2 |w - w*|²), by quadrature."""
+    """The mean of nbeta K under exp(-nbeta K - gamma/2 |w - w*|²), by quadrature."""
     reach = REACH / np.sqrt(target.localization)
     a, b = target.center
     total = energy = 0.0
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     chosen = parser.parse_args()
     print(dated_defaults(), flush=True)
-    head = ("loss", "w*", "nβ", "γ", "exact", "seed", "estimate", "error", "seconds", "verdict")
+    head = ("loss", "w*", "nbeta", "localization", "exact", "seed", "estimate", "error", "seconds", "verdict")
     print(written(head, chosen.markdown))
     if chosen.markdown:
         print(f"|{'---|' * len(head)}")

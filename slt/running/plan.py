@@ -32,7 +32,7 @@ _WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
 _WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
 # Of few parameters, whose steps take milliseconds: warmup until chains have found the far ends of narrow valleys, and
 # draws until an interval as wide as the target allows is not all there is between a run and the right value.
-_FEW_WARMUP, _FEW_DRAWS = 300, 200
+_FEW_WARMUP, _FEW_DRAWS = 250, 200
 _SGLD_THIN = 10
 # Passes over the data that are timed, at least, and for so many seconds; the fastest counts. A pass of a small model is
 # shorter than what other work on the machine may hold it up for.

@@ -57,7 +57,7 @@ class ScaleMoves:
     """
 
     inner: Sampler
-    moves: int = 2
+    moves: int = 3
 
     full_data = True
     unadjusted = False
