@@ -53,10 +53,10 @@ def summary(found: Comparison, seconds: list[float]) -> str:
     slow = [row.name for row, s in zip(found.rows, seconds, strict=True) if s > limit(row.estimate.trace.dimension)]
     outside = sum(not inside(row) for row in found.rows)
     return (
-        f"{len(z)} toys: median error {np.median(errors):.2%}, largest {errors.max():.1%}, of those called good "
+        f"{len(z)} toys: median error {np.median(errors):.2%}, largest {errors.max():.1%}, of the reliable ones "
         f"{errors[good].max():.1%}\n{outside} outside their 95 % intervals; beyond 4 errors {int((abs(z) > 4).sum())}, "
-        f"of these called good {int(((abs(z) > 4) & good).sum())}; mean z {z.mean():+.2f}, sd {z.std():.2f}\n"
-        f"within 4 errors {int((abs(z) <= 4).sum())}, of these called bad {int(((abs(z) <= 4) & ~good).sum())}\n"
+        f"of these reliable {int(((abs(z) > 4) & good).sum())}; mean z {z.mean():+.2f}, sd {z.std():.2f}\n"
+        f"within 4 errors {int((abs(z) <= 4).sum())}, of these not reliable {int(((abs(z) <= 4) & ~good).sum())}\n"
         f"over their time: {', '.join(slow) or 'none'}; all together {sum(seconds):.0f} s"
     )
 

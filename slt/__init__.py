@@ -1,6 +1,6 @@
-"""Singular learning theory for neural networks: how degenerate a trained model is, with honest error.
+"""Singular learning theory for neural networks: how degenerate a trained model is, with an honest error.
 
-`import slt` loads none of its modules: each name brings its own at first use; `slt.analytic` needs no torch.
+`import slt` loads none of its modules: each name is loaded at first use, and `slt.analytic` needs no torch.
 """
 
 from importlib import import_module
@@ -75,7 +75,7 @@ else:
     __all__ = [*_MODULES, *_NAMES]
 
     def __getattr__(name: str) -> object:
-        """Import what `name` stands for, once."""
+        """Import the object called `name`, once."""
         if name in _MODULES:
             value = _import(f"slt.{name}")
         elif name in _NAMES:
@@ -92,7 +92,7 @@ else:
         return sorted([*__all__, "__version__"])
 
     def _import(module: str) -> object:
-        """Import a module; an AttributeError inside it must not read as a name that slt does not have."""
+        """Import a module; an AttributeError inside it must not look like a name that slt does not have."""
         try:
             return import_module(module)
         except AttributeError as error:

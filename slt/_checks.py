@@ -1,4 +1,4 @@
-"""Checks of settings that several rooms share."""
+"""Checks of settings, used in several places."""
 
 from numbers import Integral
 from typing import Any
@@ -7,18 +7,18 @@ from slt.errors import SettingsError
 
 
 def require_integer(name: str, value: Any, least: int | None = None) -> int:
-    """Return an integer of any kind as Python's own, which settings can be written with.
+    """Return an integer of any type as a Python int, which JSON can store.
 
     Args:
         name: The setting, for the message.
-        value: What was given.
-        least: The smallest that is allowed; None allows all.
+        value: The value that was given.
+        least: The smallest allowed value; None allows all.
 
     Returns:
         The integer.
 
     Raises:
-        SettingsError: If it is none, a Boolean, or below `least`.
+        SettingsError: If it is not an integer, is a Boolean, or is below `least`.
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or (least is not None and value < least):
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Imports that take seconds, made at first use and whole."""
+"""Slow imports, made at first use and never interrupted."""
 
 import signal
 import sys
@@ -9,10 +9,9 @@ from typing import Any
 
 
 def import_whole(name: str) -> Any:
-    """Import a module; Ctrl-C waits until it is there.
+    """Import a module; Ctrl-C waits until it is loaded.
 
-    An import that is broken off leaves some of its parts behind, loaded by half, and no later import in the process
-    mends them.
+    An interrupted import leaves partly loaded modules behind, which no later import in the process repairs.
 
     Args:
         name: Full name of the module.

@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock that the operating system releases when the process ends, killed or not."""
+"""One process at a time in a folder: a lock that the operating system releases when the process ends in any way."""
 
 import errno
 import os
@@ -14,10 +14,10 @@ from pathlib import Path
 from slt.errors import ResumeError
 
 LOCK_FILE = ".lock"
-"""Lies in a folder while a process works there; a kill leaves the file, but not the lock."""
+"""The file in a folder while a process uses it; a kill leaves the file, but not the lock."""
 
 _TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-_BYTE = 4096  # Windows locks a range of bytes, which no other process can read: one behind the holder's name
+_BYTE = 4096  # Windows locks a range of bytes, which no other process can read; this one is after the holder's name
 _NAME_BYTES = 200
 
 
@@ -52,12 +52,12 @@ _GUARD = threading.Lock()
 def locked(folder: str | os.PathLike[str]) -> Iterator[Lock]:
     """Keep other processes, and other threads of this one, out of a folder.
 
-    The lock is the operating system's, on the file ``.lock`` in the folder: it ends with the process, however that
-    ends. The same thread may take it again inside. A folder that may not be written, and a file system without
-    locks, are no errors here: the yielded `Lock` says so, and the caller decides.
+    The operating system locks the file ``.lock`` in the folder until the process ends, for whatever reason. The same
+    thread may take the lock again inside. A read-only folder and a file system without locks are not errors here: the
+    yielded `Lock` reports them, and the caller decides.
 
     Args:
-        folder: An existing folder. The file ``.lock`` is made in it, and removed at the end.
+        folder: An existing folder. The file ``.lock`` is created in it, and removed at the end.
 
     Yields:
         The lock.
@@ -77,21 +77,23 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[Lock]:
             handle, lock = _take(key)
             held = _HELD[key] = _Held(lock, threading.get_ident(), handle, 0)
         elif held.thread != threading.get_ident():
-            raise ResumeError(f"another thread of this process works in {folder}. Wait for it, or name another folder.")
+            raise ResumeError(
+                f"another thread of this process is using {folder}. Wait for it, or choose another folder."
+            )
         held.times += 1
     try:
         yield held.lock
     finally:
         with _GUARD:
             held.times -= 1
-            # A process that was forked meanwhile has forgotten the lock.
+            # A process that was forked meanwhile no longer has the lock.
             if not held.times and _HELD.get(key) is held:
                 del _HELD[key]
                 _release(key / LOCK_FILE, held.handle)
 
 
 def _take(folder: Path) -> tuple[int | None, Lock]:
-    """Open the lock's file and lock it; return its handle, None where there is nothing to close."""
+    """Open the lock's file and lock it; return its handle, or None if there is nothing to close."""
     path = folder / LOCK_FILE
     while True:
         try:
@@ -104,14 +106,14 @@ def _take(folder: Path) -> tuple[int | None, Lock]:
             who = _holder(handle)
             os.close(handle)
             if error.errno in _TAKEN:
-                raise ResumeError(f"{who} works in {folder}. Wait for it, or name another folder.") from error
+                raise ResumeError(f"{who} is using {folder}. Wait for it, or choose another folder.") from error
             return None, Lock(False, True, f"the file system of {folder} does not lock files: {error}")
         if _is_at(path, handle):
-            with suppress(OSError):  # on a full disk: the name serves a message alone
+            with suppress(OSError):  # on a full disk; the name is only used in a message
                 os.ftruncate(handle, 0)
                 os.write(handle, f"{os.getpid()} {platform.node()}".encode())
             return handle, Lock(True, True)
-        # Another process removed the file at its end, between the opening and the locking.
+        # Another process ended and removed the file between our opening and locking it.
         os.close(handle)
 
 
@@ -136,7 +138,7 @@ def _is_at(path: Path, handle: int) -> bool:
 
 
 def _holder(handle: int) -> str:
-    """Name the process that holds the lock, as far as it is known."""
+    """Name the process that holds the lock, if it is known."""
     os.lseek(handle, 0, os.SEEK_SET)
     named = re.fullmatch(rb"(\d{1,12}) ([\w.-]{1,100})", os.read(handle, _NAME_BYTES))
     if named is None:
@@ -147,20 +149,20 @@ def _holder(handle: int) -> str:
 def _release(path: Path, handle: int | None) -> None:
     if handle is None:
         return
-    if sys.platform == "win32":  # which removes no open file
+    if sys.platform == "win32":  # where an open file cannot be removed
         os.close(handle)
         with suppress(PermissionError):  # another process has taken the lock meanwhile
             path.unlink(missing_ok=True)
     else:
-        # Before the lock is given up: who takes it next finds that the file is gone, and makes another.
+        # Before the lock is released: the next process finds that the file is gone, and creates another.
         if _is_at(path, handle):
-            with suppress(OSError):  # the folder may be closed to writing by now; an unlocked file does no harm
+            with suppress(OSError):  # the folder may be read-only by now; an unlocked file does no harm
                 path.unlink(missing_ok=True)
         os.close(handle)
 
 
 def _forget() -> None:
-    """Close what a forked process has inherited: else the lock would last as long as that process."""
+    """Close the inherited handles in a forked process: otherwise the lock would last as long as that process."""
     global _GUARD
     _GUARD = threading.Lock()
     for held in _HELD.values():

@@ -1,4 +1,4 @@
-"""An xarray tree as the bytes of a netCDF file that ends with a checksum, and back, without trust in the bytes."""
+"""Converts an xarray tree to the bytes of a netCDF file with a checksum at its end, and back, without trusting them."""
 
 import hashlib
 import io
@@ -15,23 +15,23 @@ from slt._imports import import_whole
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """The first bytes of a netCDF-4 file."""
 
-# Behind all that HDF5 reads, which ends where its own opening says; an attribute of the root holds the name, so that a
-# file that has lost its end is known.
+# Appended after the data of HDF5, which has its own length; an attribute of the root names the checksum, so that a
+# file without its end is recognized.
 _CHECKSUM = "slt-sha256"
 _END = re.compile(rf"{_CHECKSUM}:([0-9a-f]{{64}})\Z".encode())
 _END_BYTES = len(_CHECKSUM) + 1 + 64
-# How netCDF-4 marks the length of a dimension that has no values of its own; no reader asks for its numbers.
+# How netCDF-4 marks a dimension without coordinate values; no reader needs its numbers.
 _LENGTH_ALONE = b"This is a netCDF dimension but not a netCDF variable"
 
 
 def to_bytes(tree: xr.DataTree) -> memoryview:
-    """Write a tree as netCDF-4, in memory: HDF5 may end the process where a disk refuses a write.
+    """Return a tree as netCDF-4, made in memory, because HDF5 may end the process if a write to disk fails.
 
     Args:
         tree: The tree.
 
     Returns:
-        The file's content, the same for the same tree, with a checksum at its end.
+        The content of the file, the same for the same tree, with a checksum at its end.
     """
     h5netcdf, stores = import_whole("h5netcdf"), import_whole("xarray.backends")
     buffer = io.BytesIO()
@@ -47,19 +47,19 @@ def to_bytes(tree: xr.DataTree) -> memoryview:
 
 
 def from_bytes(content: bytes, accept: Callable[[Mapping[str, Any]], None]) -> dict[str, xr.Dataset]:
-    """Read what `to_bytes` wrote, or a file without a checksum as it was written before.
+    """Read the bytes written by `to_bytes`, or an older file without a checksum.
 
     Args:
-        content: The whole file. Bytes that differ from what was written are found before HDF5 reads any of them.
-        accept: Called with the attributes of the root before anything else is read; raises where they are not those of
-            a file that is wanted.
+        content: The whole file. Changed bytes are detected before HDF5 reads any of them.
+        accept: Called with the attributes of the root before anything else is read; raises if the file should not be
+            read.
 
     Returns:
         The groups by path, the root being "/", all in memory.
 
     Raises:
-        ValueError: If the content is not what was written, or what `to_bytes` does not write.
-        Exception: What HDF5 and xarray make of a damaged file without a checksum.
+        ValueError: If the content was changed, or is not something that `to_bytes` writes.
+        Exception: Whatever HDF5 and xarray raise for a damaged file without a checksum.
     """
     _require_checksum(content)
     h5py = import_whole("h5py")
@@ -79,7 +79,7 @@ def _require_checksum(content: bytes) -> None:
             raise ValueError("its end is missing")
         return
     if hashlib.sha256(memoryview(content)[: end.start()]).hexdigest().encode() != end[1]:
-        raise ValueError("its bytes are not those that were written")
+        raise ValueError("its bytes were changed after it was written")
 
 
 def _single(value: Any) -> Any:
@@ -88,7 +88,7 @@ def _single(value: Any) -> Any:
 
 
 def _require_plain(h5py: Any, file: Any, size: int) -> None:
-    """Refuse what leads out of the file or claims more than the file holds, before any of it is read."""
+    """Refuse links out of the file, and sizes beyond the file's, before anything is read."""
     total = 0
     for group_name in file:
         group = _member(h5py, file, group_name, h5py.Group)
@@ -108,5 +108,5 @@ def _member(h5py: Any, group: Any, name: str, kind: type) -> Any:
         raise ValueError(f"{name} is a link")
     member = group[name]
     if not isinstance(member, kind):
-        raise ValueError(f"{name} is a {type(member).__name__}, and no {kind.__name__}")
+        raise ValueError(f"{name} is a {type(member).__name__} and not a {kind.__name__}")
     return member

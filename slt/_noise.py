@@ -1,4 +1,4 @@
-"""Randomness as pure functions of (seed, chain, step): nothing to save, the same however chains are grouped."""
+"""Random numbers as pure functions of (seed, chain, step): nothing to save, and the same for any grouping of chains."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 _BLOCK_STEPS = 256  # steps drawn at once: seeding a generator for each step would cost more than the step
-_BLOCK_NUMBERS = 2**17  # entries of a block and a chain at most: bounds memory to half a megabyte a chain
+_BLOCK_NUMBERS = 2**17  # most entries per block and chain, which limits memory to half a megabyte per chain
 _NORMAL, _UNIFORM, _ROWS, _COMMON = range(4)
 _MASK = 2**64 - 1
 
@@ -26,17 +26,17 @@ def mix(*words: int) -> int:
 class Random:
     """The random numbers of a group of chains.
 
-    Blocks of steps are drawn together and the current block of each kind is kept; its length depends on the
-    dimension alone, so that a chain sees the same numbers alone or among a thousand.
+    Blocks of steps are drawn together, and the current block of each kind is kept. Its length depends only on the
+    dimension, so that a chain gets the same numbers alone or among a thousand.
 
     Args:
         seed: The run's seed.
-        chains: Numbers of the chains of this group within the run.
-        leaves: For each leaf the sizes of the parameter tensors that it holds, in the model's order.
+        chains: Indices, within the run, of the chains in this group.
+        leaves: For each leaf the sizes of its parameter tensors, in the model's order.
         n: Number of examples.
         batch_size: Rows of a minibatch; None means every step uses all the data.
-        uniforms: Uniform numbers that a step needs for each chain.
-        device: Where normal numbers are drawn.
+        uniforms: Number of uniform numbers per step and chain.
+        device: Device on which normal numbers are drawn.
         dtype: Their type, float32 or float64.
     """
 
@@ -52,7 +52,7 @@ class Random:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        """Bind what is fixed; nothing is drawn yet."""
+        """Store the settings; nothing is drawn yet."""
         self._seed, self._chains, self._leaves = seed, tuple(chains), dict(leaves)
         self._n, self._batch_size, self._uniforms = n, batch_size, uniforms
         self._device, self._dtype = device, dtype
@@ -93,7 +93,7 @@ class Random:
     def normal(self, step: int, name: str, out: Tensor | None = None) -> Tensor:
         """Return standard normal numbers for one leaf, (chains, entries).
 
-        `out` lends its memory where a block holds a single step, so that a large model needs no buffer.
+        If a block has a single step, the memory of `out` is used, so that a large model needs no buffer.
         """
         block, offset = divmod(step, self._normal_steps)
         if self._normal_steps == 1:
@@ -149,8 +149,8 @@ class Random:
         return torch.stack(each)
 
     def _fill_normal(self, numbers: Tensor, name: str, block: int) -> None:
-        # One generator for each parameter tensor: a leaf that holds one tensor and a leaf that holds them all
-        # then see the same numbers.
+        # One generator per parameter tensor: a leaf with one tensor and a leaf with all of them then get the same
+        # numbers.
         generator = torch.Generator(self._device)
         for k, chain in enumerate(self._chains):
             start = 0
@@ -161,7 +161,7 @@ class Random:
                 if piece.is_contiguous():
                     piece.normal_(generator=generator)
                 else:
-                    # normal_ fills a strided view in another order than a contiguous one
+                    # normal_ fills a strided view in a different order from a contiguous one
                     shape = (piece.shape[0], size)
                     piece.copy_(torch.empty(shape, dtype=piece.dtype, device=piece.device).normal_(generator=generator))
                 start += size

@@ -1,4 +1,4 @@
-"""Arrays in .npy files, read without trust in what their opening claims."""
+"""Reads arrays from .npy files without trusting the sizes in their headers."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _OPENING_BYTES = 2**16
-# Openings as numpy writes them. numpy's own reader would evaluate the text.
+# Headers as numpy writes them. numpy's own reader would evaluate the text.
 _OPENING = re.compile(
     rb"\x93NUMPY\x01\x00(..)\{'descr': '([<>|][biufU]\d{1,9})', 'fortran_order': (False|True), "
     rb"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\)(?:, )?\} *\n",
@@ -17,22 +17,22 @@ _OPENING = re.compile(
 
 
 class Opening(NamedTuple):
-    """What a .npy file says of itself."""
+    """The header of a .npy file."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     fortran: bool
     start: int
-    """Where the numbers begin, in bytes."""
+    """Offset of the numbers, in bytes."""
 
     @property
     def size(self) -> int:
-        """Bytes of the numbers."""
+        """Size of the numbers, in bytes."""
         return self.dtype.itemsize * count(self.shape)
 
 
 def count(shape: tuple[int, ...]) -> int:
-    """Return how many numbers a shape holds, however many that is."""
+    """Return the number of entries of a shape, without overflow."""
     total = 1
     for length in shape:
         total *= length
@@ -40,30 +40,30 @@ def count(shape: tuple[int, ...]) -> int:
 
 
 def read_opening(start: bytes) -> Opening:
-    """Read the opening of a .npy file of numbers or text.
+    """Read the header of a .npy file of numbers or text.
 
     Args:
         start: The first bytes of the file.
 
     Returns:
-        What it says; its sizes may be false.
+        The header; its sizes may be wrong.
 
     Raises:
-        ValueError: If these bytes open no such file.
+        ValueError: If these bytes are not such a header.
     """
     found = _OPENING.match(start)
     if found is None or int.from_bytes(found[1], "little") != found.end() - 10:
-        raise ValueError("it does not begin as a .npy file of numbers does")
+        raise ValueError("it does not start like a .npy file of numbers")
     try:
         dtype = np.dtype(found[2].decode())
     except TypeError as error:
-        raise ValueError(f"it holds numbers of no known type, {found[2].decode()}") from error
+        raise ValueError(f"its numbers have an unknown type, {found[2].decode()}") from error
     shape = tuple(int(length) for length in found[4].replace(b" ", b"").split(b",") if length)
     return Opening(dtype, shape, found[3] == b"True", found.end())
 
 
 def open_npy(path: Path) -> NDArray[Any]:
-    """Map the array of a .npy file into memory, read-only; its numbers are read as they are asked for.
+    """Map the array of a .npy file into memory, read-only; its numbers are read when they are used.
 
     Args:
         path: The file.
@@ -72,14 +72,14 @@ def open_npy(path: Path) -> NDArray[Any]:
         The array.
 
     Raises:
-        ValueError: If the file is none, or shorter than its opening claims.
+        ValueError: If the file is not a .npy file, or is shorter than its header says.
         OSError: If it cannot be read.
     """
     with path.open("rb") as file:
         opening = read_opening(file.read(_OPENING_BYTES))
     there = path.stat().st_size - opening.start
     if there < opening.size:
-        raise ValueError(f"it was cut short: it holds {there} of {opening.size} bytes of numbers")
+        raise ValueError(f"it was cut short: it has {there} of {opening.size} bytes of numbers")
     order = "F" if opening.fortran else "C"
     if not opening.size:
         return np.empty(opening.shape, opening.dtype, order=order)

@@ -1,4 +1,4 @@
-"""Progress bars, and lines beside them, on standard error; the work goes on where that cannot be written to."""
+"""Progress bars and messages on standard error; the work continues if that cannot be written to."""
 
 import sys
 from typing import Any
@@ -7,34 +7,34 @@ from tqdm.auto import tqdm
 
 
 class _Stream:
-    """A text stream that is left alone from the first time that it fails.
+    """A text stream that is no longer used after its first failure.
 
-    What stands behind it may be closed, missing, full, or a window that is gone: its errors are of any kind.
+    The underlying stream may be closed, missing, full, or a window that is gone, so its errors may be of any type.
     """
 
     def __init__(self, stream: Any) -> None:
-        """Wrap a stream; None is one that is missing, as where Python has no console."""
+        """Wrap a stream; None stands for a missing one, as when Python has no console."""
         self._stream, self._works = stream, stream is not None
 
     def write(self, text: str) -> int:
-        """Write, if it works."""
+        """Write, if possible."""
         self._call("write", text)
         return len(text)
 
     def flush(self) -> None:
-        """Flush, if it works."""
+        """Flush, if possible."""
         self._call("flush")
 
     def __getattr__(self, name: str) -> Any:
-        """Answer as the stream does: tqdm asks for its encoding and its width."""
+        """Pass on other attributes: tqdm needs the encoding and the width."""
         return getattr(self._stream, name)
 
     def __eq__(self, other: object) -> bool:
-        """Several bars on one stream make room for each other."""
+        """Compare by stream, so that several bars on one stream take different lines."""
         return isinstance(other, _Stream) and other._stream is self._stream
 
     def __hash__(self) -> int:
-        """Agree with equality."""
+        """Be consistent with equality."""
         return id(self._stream)
 
     def _call(self, name: str, *arguments: str) -> None:
@@ -42,16 +42,16 @@ class _Stream:
             return
         try:
             getattr(self._stream, name)(*arguments)
-        except Exception:  # nothing that is shown is worth the work behind it
+        except Exception:  # a failure to show progress must not end the work
             self._works = False
 
 
 def progress_bar(total: int | None, *, shown: bool, **options: Any) -> tqdm:
-    """Return a bar on standard error, whose failing does not end the work.
+    """Return a bar on standard error whose failure does not end the work.
 
     Args:
-        total: Steps to the end; None where nobody knows.
-        shown: Whether there is anything to see.
+        total: Number of steps; None if unknown.
+        shown: Whether to show the bar.
         **options: Passed on to tqdm.
     """
     disable = not shown or sys.stderr is None
@@ -59,5 +59,5 @@ def progress_bar(total: int | None, *, shown: bool, **options: Any) -> tqdm:
 
 
 def say(text: str) -> None:
-    """Write a line to standard error, above the bars there, if it can be written to."""
+    """Write a line to standard error, above the bars there, if possible."""
     tqdm.write(text, file=_Stream(sys.stderr))  # pyright: ignore[reportArgumentType]

@@ -1,7 +1,7 @@
-"""How well (chain, draw) arrays know their mean: ArviZ's diagnostics, drift and block means, on plain arrays.
+"""How precisely (chain, draw) arrays determine their mean: ArviZ's diagnostics, drift and block means.
 
-Every function takes an array of shape (chains, draws) of finite numbers, and gives nan where it cannot say:
-fewer than `MIN_DRAWS` draws, or a constant array (it has moved nowhere, so nothing is known of its spread).
+Every function takes an array of shape (chains, draws) of finite numbers, and returns nan where the result is not
+defined: with fewer than `MIN_DRAWS` draws, or for a constant array (whose spread is unknown).
 """
 
 from typing import NamedTuple
@@ -17,11 +17,11 @@ MIN_DRAWS = 4
 """ArviZ splits each chain in two and needs two draws in each half."""
 
 MIN_CHAINS_TO_COMPARE = 4
-"""With fewer, the spread of the chains' means is itself known too badly (one or two degrees of freedom)."""
+"""With fewer, the spread of the chains' means is itself too uncertain (one or two degrees of freedom)."""
 
 
 def ess(x: Array) -> float:
-    """Effective sample size of the mean: the number of independent draws that would know it as well.
+    """Effective sample size of the mean: the number of independent draws that would determine it as precisely.
 
     Chains that disagree lower it, since the variance between them enters (Vehtari et al., 2021).
 
@@ -57,7 +57,7 @@ def mcse(x: Array) -> float:
 def rhat(x: Array) -> float:
     """Rank-normalized split R-hat (Vehtari et al., 2021): 1 if the halves of all chains agree.
 
-    A single chain is compared with itself: its halves are taken as two chains, so its quarters must agree.
+    A single chain is compared with itself: its halves are treated as two chains, so its quarters must agree.
 
     Args:
         x: Shape (chains, draws).
@@ -72,16 +72,16 @@ def rhat(x: Array) -> float:
         return np.nan
     az = import_whole("arviz")
 
-    # chains that each stand still at another point divide by a variance of zero: R-hat is inf, and rightly
+    # chains that stand still at different points give a division by zero variance: R-hat is rightly inf
     with np.errstate(divide="ignore"):
         return float(az.rhat(_standardized(x)))
 
 
 class Drift(NamedTuple):
-    """How far early draws lie from late ones, and what it does to the mean."""
+    """How far early draws are from late ones, and the effect on the mean."""
 
     errors: float
-    """Difference of the late and the early mean in standard errors; nan where no error can be had."""
+    """Difference of the late and the early mean in standard errors; nan where no error can be computed."""
     shift: float
     """Mean of the last half minus mean of all draws, in the units of the draws."""
 
@@ -89,9 +89,9 @@ class Drift(NamedTuple):
 def drift(x: Array) -> Drift:
     """Compare the last half of the draws with the first tenth and with the first third (after Geweke, 1992).
 
-    The tenth sees a short approach, the third a long one; the larger difference counts. The error of the early
-    mean is taken from the late draws, since an approach would inflate its own. It is raised to what the spread of
-    the differences over chains says: in short chains the first error is too small.
+    The tenth detects a short approach, the third a long one; the larger difference counts. The error of the early
+    mean is taken from the late draws, since an approach would inflate its own. It is raised to the error given by the
+    spread of the differences over chains, because in short chains the first error is too small.
 
     Args:
         x: Shape (chains, draws).
@@ -113,18 +113,18 @@ def drift(x: Array) -> Drift:
 
 
 class Slow(NamedTuple):
-    """What the chains do not forget within half the run; nan in all fields where it cannot be told."""
+    """The slowest part of the draws; nan in all fields where it cannot be determined."""
 
     time: float
-    """Draws in which it falls to 1/e; inf where it does not fall at all."""
+    """Relaxation time: draws until its correlation falls to 1/e; inf if it does not fall."""
     spread: float
     """Its standard deviation, in the units of the draws."""
     errors: float
-    """How certain it is that there is any: the covariance at half the run, in standard errors."""
+    """Its significance: the covariance at half the run, in standard errors."""
 
 
 def slow(x: Array) -> Slow:
-    """Find the slowest part of the draws from how the means of four quarters of the chains covary.
+    """Find the slowest part of the draws from the covariances of the means of four quarters of the chains.
 
     A mode of relaxation time t, and all that is as slow, covaries between quarters k apart in proportion to
     exp(-k draws / 4 t); what is fast adds noise alone. The quarters are taken from their means over the chains, so that
@@ -170,11 +170,11 @@ def between_chains(x: Array) -> float:
 def block_means(x: Array, blocks: int) -> Array:
     """Means over about `blocks` consecutive stretches of each chain, of equal length.
 
-    Draws that do not fill a stretch are left out at the start of the chain, nearest to where it began.
+    Draws that do not fill a stretch are left out at the start of the chain.
 
     Args:
         x: Shape (chains, draws).
-        blocks: How many are wanted; there are up to twice as many, or one for each draw if draws are fewer.
+        blocks: Requested number; there are up to twice as many, or one per draw if there are fewer draws.
 
     Returns:
         Shape (chains, blocks).
@@ -193,6 +193,6 @@ def _can_say(x: Array) -> bool:
 
 
 def _standardized(x: Array) -> Array:
-    # ArviZ takes anything that varies by less than 1e-15 for a constant, whatever its units
+    # ArviZ treats anything that varies by less than 1e-15 as constant, whatever its units
     x = np.asarray(x, dtype=float)
     return (x - x.mean()) / x.std()

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and fingerprints that tell whether two inputs are the same."""
+"""Files that are complete or absent, and fingerprints that show whether two inputs are the same."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 TRACE_FORMAT = 1
-"""Number of the layout of a saved trace; one higher each time older code can no longer read the file."""
+"""Format number of a saved trace; increased whenever older code can no longer read the file."""
 
 
 def slt_version() -> str:
-    """Version of the installed distribution, or ``"unknown"`` where slt runs without being installed."""
+    """Version of the installed distribution, or ``"unknown"`` if slt is not installed."""
     try:
         return version("slt-torch")
     except PackageNotFoundError:
@@ -27,12 +27,12 @@ def slt_version() -> str:
 def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object] | bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
 
-    The content goes to a hidden file in the same folder, is forced to the disk, and takes the name by a
-    rename, which the operating system does in one step. Whatever happens before that leaves `path` as it was.
+    The content is written to a hidden file in the same folder, flushed to disk, and renamed, which the operating
+    system does in one step. If anything fails before that, `path` is unchanged.
 
     Args:
-        path: The file to make or replace. A symbolic link stays a link; what it points to is replaced.
-        write: The content, or a function that writes it to the path it is given.
+        path: The file to create or replace. A symbolic link stays a link; its target is replaced.
+        write: The content, or a function that writes it to a given path.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
@@ -51,18 +51,18 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object] |
         os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
-    if hasattr(os, "O_DIRECTORY"):  # POSIX alone: the rename itself must reach the disk too
+    if hasattr(os, "O_DIRECTORY"):  # on POSIX the rename itself must be flushed too
         _force_to_disk(target.parent)
 
 
 def _keep_mode(target: Path, beside: Path) -> None:
-    """Give a file the permissions of the one it replaces; a new one has those that the process gives."""
+    """Give a file the permissions of the one it replaces; a new one has the default permissions of the process."""
     if target.exists():
         beside.chmod(stat.S_IMODE(target.stat().st_mode))
 
 
 def _force_to_disk(path: Path) -> None:
-    # Windows flushes only what is open for writing; POSIX opens folders only for reading
+    # Windows flushes only files open for writing; POSIX opens folders only for reading
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -71,7 +71,7 @@ def _force_to_disk(path: Path) -> None:
 
 
 def file_fingerprint(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content, in hexadecimal: the same for a copy, another for any change."""
+    """SHA-256 of a file's content, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -79,8 +79,8 @@ def file_fingerprint(path: str | os.PathLike[str]) -> str:
 def fingerprint(value: Any) -> str:
     """SHA-256 of plain data and arrays, in hexadecimal.
 
-    Arrays count by type, shape and bytes, so a float32 copy differs from its float64 original. Mappings count
-    whatever their order; tuples count as lists.
+    Arrays are compared by type, shape and bytes, so a float32 copy differs from its float64 original. The order of
+    mappings does not matter; tuples are the same as lists.
 
     Args:
         value: None, bools, numbers, text, numpy arrays, and lists and text-keyed mappings of these.
@@ -99,10 +99,10 @@ def fingerprint(value: Any) -> str:
 
 
 def _feed(update: Callable[[bytes | memoryview], None], value: Any) -> None:
-    # each piece opens with its kind and its length, so that no two different values give the same bytes
+    # each piece starts with its kind and length, so that different values never give the same bytes
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufcSU":
         update(f"array {value.dtype.str} {value.shape};".encode())
-        if value.nbytes:  # where there is nothing, it cannot be read as bytes; and a large array is not copied
+        if value.nbytes:  # an empty array cannot be viewed as bytes; a large one is not copied
             update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
     elif value is None or isinstance(value, bool | int | float | str):
         text = json.dumps(value)
@@ -117,4 +117,4 @@ def _feed(update: Callable[[bytes | memoryview], None], value: Any) -> None:
         for element in value:
             _feed(update, element)
     else:
-        raise TypeError(f"cannot take a fingerprint of {type(value).__name__}: plain data and arrays only.")
+        raise TypeError(f"cannot compute a fingerprint of {type(value).__name__}: plain data and arrays only.")

@@ -1,18 +1,21 @@
-"""Text for a terminal: tables, and what any terminal can print."""
+"""Text for a terminal: tables, paragraphs, and characters that any terminal can print."""
 
+import textwrap
 from collections.abc import Collection, Sequence
+
+WIDTH = 100
 
 
 def columns(table: Sequence[Sequence[str]], left: Collection[int] = (0,), indent: str = "") -> list[str]:
-    """Lay rows of cells out in columns, two spaces apart.
+    """Lay out rows of cells in columns, two spaces apart.
 
     Args:
-        table: The rows, all of one length.
-        left: The columns that start at the left; the others end at the right.
+        table: The rows, all of the same length.
+        left: The columns aligned left; the others are aligned right.
         indent: Put before each line.
 
     Returns:
-        The lines, without spaces at their ends.
+        The lines, without trailing spaces.
 
     >>> columns([("a", "bb"), ("cc", "d")])
     ['a   bb', 'cc   d']
@@ -30,8 +33,25 @@ def columns(table: Sequence[Sequence[str]], left: Collection[int] = (0,), indent
     ]
 
 
+def paragraph(text: str, indent: int = 2) -> str:
+    """Wrap text at 100 columns.
+
+    Args:
+        text: One paragraph; spaces at its start are kept.
+        indent: Number of spaces before each line but the first.
+
+    Returns:
+        The lines; a word longer than a line is not broken.
+
+    >>> print(paragraph("one two " * 15))
+    one two one two one two one two one two one two one two one two one two one two one two one two one
+      two one two one two
+    """
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+
+
 def printable(text: str) -> str:
-    r"""Return text that UTF-8 can write: bytes of a file's name that are none show as ``\udcff``.
+    r"""Return text that UTF-8 can encode: bytes in a file name that are not UTF-8 appear as ``\udcff``.
 
     >>> printable("step-\udcff.pt")
     'step-\\udcff.pt'

@@ -1,4 +1,4 @@
-"""What the parts of a trace must be, whether they are handed over or read from a file."""
+"""Checks of the parts of a trace, whether they are passed as arguments or read from a file."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from slt.errors import InputError, SettingsError
 
 PER_DRAW = ("posterior", "sample_stats", "observables")
-"""The groups whose arrays have an entry for each draw."""
+"""The groups whose arrays have one entry per draw."""
 
 _CONSTANTS = ("n", "nbeta", "dimension", "loss_center", "alive")
 _SETTINGS = ("unadjusted", "full_data", "localization", "localization_zero")
@@ -32,7 +32,7 @@ def shape_of(posterior: Mapping[str, Any]) -> tuple[int, ...]:
         InputError: If there is no `excess`, or it has another shape.
     """
     if "excess" not in posterior:
-        raise InputError(f"posterior must hold 'excess', got {sorted(posterior)}.")
+        raise InputError(f"posterior must contain 'excess', got {sorted(posterior)}.")
     shape = np.shape(posterior["excess"])
     if len(shape) != 2 or shape[0] < 1:
         raise InputError(f"posterior/excess must have shape (chains, draws) with chains >= 1, got {shape}.")
@@ -40,7 +40,7 @@ def shape_of(posterior: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def per_draw(group: str, arrays: Mapping[str, Any], shape: tuple[int, ...], *, copy: bool = True) -> xr.Dataset:
-    """Put arrays with an entry for each draw into a group.
+    """Put arrays with one entry per draw into a group.
 
     Args:
         group: The group's name.
@@ -52,7 +52,7 @@ def per_draw(group: str, arrays: Mapping[str, Any], shape: tuple[int, ...], *, c
         The group.
 
     Raises:
-        InputError: If an array has another shape, or holds no numbers.
+        InputError: If an array has another shape, or is not numeric.
     """
     variables = {}
     for name, given in arrays.items():
@@ -69,10 +69,10 @@ def per_draw(group: str, arrays: Mapping[str, Any], shape: tuple[int, ...], *, c
 
 
 def constants(given: Mapping[str, Any], chains: int, *, copy: bool = True) -> xr.Dataset:
-    """Put numbers and arrays that hold for the whole run into a group.
+    """Put numbers and arrays that are constant over the run into a group.
 
     Args:
-        given: Each as it is or as (dims, array), by name.
+        given: Values, or pairs (dims, array), by name.
         chains: Number of chains.
         copy: Whether the arrays are copied.
 
@@ -80,11 +80,11 @@ def constants(given: Mapping[str, Any], chains: int, *, copy: bool = True) -> xr
         The group.
 
     Raises:
-        InputError: If one is missing, does not fit its dims, or is outside its range.
+        InputError: If one is missing, does not match its dims, or is outside its range.
     """
     missing = [name for name in _CONSTANTS if name not in given]
     if missing:
-        raise InputError(f"constant_data must hold {list(_CONSTANTS)}; {missing} are missing.")
+        raise InputError(f"constant_data must contain {list(_CONSTANTS)}; {missing} are missing.")
     variables = {}
     for name, one in given.items():
         dims, value = one if isinstance(one, tuple) else (None, one)
@@ -95,13 +95,13 @@ def constants(given: Mapping[str, Any], chains: int, *, copy: bool = True) -> xr
         sizes = dict(zip(dims, array.shape, strict=False))
         if len(dims) != array.ndim or sizes.get("chain", chains) != chains:
             raise InputError(
-                f"constant_data/{name} must fit its dims {dims} and {chains} chains, got shape {array.shape}."
+                f"constant_data/{name} must match its dims {dims} and {chains} chains, got shape {array.shape}."
             )
         variables[name] = (dims, array)
     for name in _CONSTANTS[:-1]:
         _require_number(name, variables[name][1])
     if variables["alive"][0] != ("chain",) or variables["alive"][1].dtype != bool:
-        raise InputError(f"constant_data/alive must be {chains} bools, one a chain, got {given['alive']!r}.")
+        raise InputError(f"constant_data/alive must be {chains} bools, one per chain, got {given['alive']!r}.")
     return xr.Dataset(variables, coords={"chain": np.arange(chains)})
 
 
@@ -112,18 +112,20 @@ def _require_number(name: str, array: NDArray[Any]) -> None:
     counted = name in ("n", "dimension")
     numeric = array.dtype.kind in "iuf" and math.isfinite(value)
     if not numeric or (counted and (value < 1 or value % 1)) or (name == "nbeta" and not value > 0):
-        what = "a whole number from 1 on" if counted else "a positive number" if name == "nbeta" else "a finite number"
+        what = "an integer of at least 1" if counted else "a positive number" if name == "nbeta" else "a finite number"
         raise InputError(f"constant_data/{name} must be {what}, got {value!r}.")
 
 
 def _plain(group: str, name: str, value: Any, *, copy: bool) -> NDArray[Any]:
     if not name or "/" in name:
-        raise InputError(f"a name in {group} must not be empty or hold '/', got {name!r}: netCDF reads it as a path.")
+        raise InputError(
+            f"a name in {group} must not be empty or contain '/', got {name!r}: netCDF reads it as a path."
+        )
     array = np.array(value) if copy else np.asanyarray(value)
     kinds, words = ("biuf", " or float64") if group in PER_DRAW else ("biufU", ", float64 or text")
-    # float16 is no netCDF type
+    # float16 is not a netCDF type
     if array.dtype.kind not in kinds or array.dtype == np.float16:
-        raise InputError(f"{group}/{name} must hold bools, integers, float32{words}, got type {array.dtype}.")
+        raise InputError(f"{group}/{name} must be bools, integers, float32{words}, got type {array.dtype}.")
     return array
 
 
@@ -137,16 +139,18 @@ def settings_text(settings: Mapping[str, Any]) -> str:
         The text.
 
     Raises:
-        SettingsError: If one is missing, of the wrong type, or nothing that JSON can write.
+        SettingsError: If one is missing, has the wrong type, or cannot be written as JSON.
     """
     missing = [name for name in _SETTINGS if name not in settings]
     if missing:
-        raise SettingsError(f"settings must hold {list(_SETTINGS)}; {missing} are missing.")
+        raise SettingsError(f"settings must contain {list(_SETTINGS)}; {missing} are missing.")
     for name, value in settings.items():
         try:
             json.dumps({name: value})
         except (TypeError, ValueError) as error:
-            raise SettingsError(f"settings[{name!r}] must be what JSON can write, got {value!r}: {error}.") from error
+            raise SettingsError(
+                f"settings[{name!r}] must be something that JSON can write, got {value!r}: {error}."
+            ) from error
         fits, words = _FITS.get(name, (_any, ""))
         if not fits(value):
             raise SettingsError(f"settings[{name!r}] must be {words}, got {value!r}.")
@@ -190,16 +194,17 @@ def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-# What the readers of a trace take for granted of its settings; all others are there to be shown.
+# Settings on which code that reads a trace relies; all others are only displayed.
 _FITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "unadjusted": (_flag, "true or false"),
     "full_data": (_flag, "true or false"),
     "localization_zero": (_flag, "true or false"),
     "localization_uniform": (_flag, "true or false"),
-    "localization": (_localization, "a number, text, or a number for each of at least one tensor"),
+    "localization": (_localization, "a number, text, or one number per tensor for at least one tensor"),
     "notes": (_list, "a list"),
     "observables": (_file_names, "a list of names that serve as file names"),
-    "way_in": (_count, "a number of draws"),
+    "burn_in": (_count, "a number of draws"),
+    "way_in": (_count, "a number of draws"),  # the old name of burn_in
     "sampler": (_text, "text"),
     "dtype": (_text, "text"),
     "state_dtype": (_text, "text"),
@@ -209,13 +214,13 @@ _FITS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def require_parts(nodes: Mapping[str, xr.Dataset]) -> None:
-    """Ask of the groups of a tree what is asked of parts that are handed over.
+    """Check the groups of a tree like parts that are passed as arguments.
 
     Args:
         nodes: The groups by name; "" is the root.
 
     Raises:
-        InputError: If a part is none of a trace.
+        InputError: If a part is not that of a trace.
     """
     _require_settings(nodes[""].attrs.get("settings"))
     arrays = {
@@ -237,7 +242,7 @@ def require_parts(nodes: Mapping[str, xr.Dataset]) -> None:
 
 
 def _as_text(array: NDArray[Any]) -> NDArray[Any]:
-    """Some versions of xarray return text as objects."""
+    """Return text arrays as such; some versions of xarray return them as objects."""
     return array.astype(str) if array.dtype == object and all(map(_text, array.flat)) else array
 
 

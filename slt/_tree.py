@@ -1,4 +1,4 @@
-"""Parameter dictionaries with a leading chain axis, and the few sums taken over them; trees that hold such."""
+"""Parameter dictionaries with a leading chain axis, the sums over them, and trees that contain them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -27,12 +27,12 @@ def chains_of(params: Params) -> int:
 
 
 def per_chain(values: Tensor, leaf: Tensor) -> Tensor:
-    """Shape one number a chain, (chains,), so that it multiplies `leaf`, in the leaf's dtype."""
+    """Reshape one number per chain, (chains,), to multiply `leaf`, in the leaf's dtype."""
     return values.to(leaf).unsqueeze(1)
 
 
 def inner(a: Params, b: Params, weight: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Return sum_i weight_i a_i b_i of every chain, (chains,), accumulated in float64."""
+    """Return sum_i weight_i a_i b_i for every chain, (chains,), accumulated in float64."""
     total = None
     for name, leaf in a.items():
         product = leaf * b[name]
@@ -56,7 +56,7 @@ def cut_like(vectors: Tensor, like: Params) -> Params:
 
 
 def where(keep: Tensor, a: Params, b: Params) -> Params:
-    """Choose chain by chain: `a` where `keep` (chains,), else `b`."""
+    """Return `a` for the chains where `keep` (chains,) holds, else `b`."""
     return {name: torch.where(keep.unsqueeze(1), leaf, b[name]) for name, leaf in a.items()}
 
 

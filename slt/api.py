@@ -1,4 +1,4 @@
-"""The whole chain written out, one call each."""
+"""`estimate_llc`: the automatic estimate, from model, data and loss to a verdict."""
 
 import math
 import os
@@ -32,8 +32,8 @@ _UNFINISHED = {
     Problem.DRIFT,
     Problem.SLOW,
     Problem.TOO_FEW_DRAWS,
-}  # more draws may mend these
-_ON_THE_WAY = {Problem.NOT_EQUILIBRATED, Problem.DRIFT}  # what early draws alone may show
+}  # problems that more draws may remove
+_ON_THE_WAY = {Problem.NOT_EQUILIBRATED, Problem.DRIFT}  # problems that may come from early draws alone
 
 
 def estimate_llc(
@@ -56,36 +56,37 @@ def estimate_llc(
 ) -> Estimate:
     """Estimate the local learning coefficient of a trained model.
 
-    Full-data HMC if the budget affords it, else SGLD on minibatches; draws until the 95 % interval's half-width is
-    at most `target_relative_error` of the value, or the budget ends. The estimate's verdict says which.
+    Uses full-data HMC if the budget is large enough, else SGLD on minibatches, and draws until the half-width of the
+    95 % interval is at most `target_relative_error` times the value, or the budget ends. A note of the verdict says
+    which.
 
     Args:
         model: The model at w*.
         data: See `slt.LocalPosterior`.
         loss: See `slt.LocalPosterior`.
         target_relative_error: Half-width of the 95 % interval over the value, at which to stop.
-        budget: Seconds, or `slt.Gradients`; None means 60 seconds. Reading the data, and
-            the draws in progress when the budget ends, come on top.
+        budget: Seconds, or `slt.Gradients`; None means 60 seconds. Reading the data, and finishing the draws in
+            progress when the budget ends, take additional time.
         sampler: "auto", or a sampler to use.
-        n: Number of examples to read, for data that do not tell it themselves.
+        n: Number of examples to read, for data without a length.
         nbeta: Inverse temperature times n; default n / log n.
         localization: See `slt.LocalPosterior`.
         parameters: See `slt.LocalPosterior`.
-        chains: Number of chains; None takes 8 within a budget of gradients, and else, where chains run in one call,
-            the number from 8 to 1,024 that ends soonest.
-        batch_size: Rows of a minibatch or chunk; default all data, and 256 where SGLD is chosen for want of budget.
-        seed: Seed of all randomness.
+        chains: Number of chains. None uses 8 with a budget of gradients; otherwise, if all chains run in one call, the
+            fastest number from 8 to 1,024.
+        batch_size: Rows of a minibatch or chunk; default all data, or 256 if the budget is too small for HMC.
+        seed: Seed of all random numbers.
         progress: Whether to show a progress bar.
-        save_to: Folder of the run, saved as it goes; after a kill the same call resumes it, with a budget in seconds
-            that begins anew. See `slt.sample`.
+        save_to: Folder in which the run is saved while it samples; if it is killed, the same call resumes it, and a
+            budget in seconds starts again. See `slt.sample`.
 
     Returns:
         The estimate, with its verdict and its trace.
 
     Raises:
         SettingsError: If a setting is outside its range.
-        ResumeError: If `save_to` holds another run, or one that cannot be read, or another process works there.
-        SaveError: If the disk refuses; holds the draws so far in ``.trace``.
+        ResumeError: If `save_to` contains another run or an unreadable one, or another process is using it.
+        SaveError: If the run cannot be written; has the draws so far in ``.trace``.
 
     >>> import slt
     >>> toy = slt.toys.quadratic(4)
@@ -117,7 +118,7 @@ def estimate_llc(
         parameters=parameters,
         batch_size=batch_size,
     )
-    import_whole("arviz")  # takes seconds, which are not the budget's
+    import_whole("arviz")  # takes seconds, which should not count against the budget
     start = time.monotonic()
     with nullcontext() if folder is None else run_folder(folder):
         plan = saved_plan(folder)
@@ -143,14 +144,14 @@ def estimate_llc(
             chain_method=plan.chain_method,
             progress=progress,
             save_to=folder,
-            ending=lambda: {"notes": [plan.reason, stop.reason], "way_in": stop.way_in},
+            ending=lambda: {"notes": [plan.reason, stop.reason], "burn_in": stop.burn_in},
             threads=plan.threads,
         )
     return llc(trace)
 
 
 class _Stop:
-    """Ends a run when the interval is narrow enough, or the budget spent; tells which."""
+    """Ends a run when the interval is narrow enough or the budget is spent, and reports which."""
 
     def __init__(self, target: float, deadline: float | None, least: int = LEAST_DRAWS) -> None:
         """Keep the target, the least draws, and the end of a budget in seconds; None is one of gradients."""
@@ -163,77 +164,77 @@ class _Stop:
         if not trace.alive.any():
             return True
         over = self._deadline is not None and time.monotonic() >= self._deadline
-        # A verdict takes longer than the draws of small models: it is asked for where they may be enough.
+        # A verdict takes longer than the draws of small models, so it is computed only when they may be enough.
         if over or trace.draws < self._least:
             return over
         self._error = least_relative_error(trace)
         if self._error > self._target:
             return False
-        estimate = _without_way_in(trace)
+        estimate = _without_burn_in(trace)
         self._last = trace, estimate
         return self._narrow(estimate)
 
     def forecast(self, seconds: float) -> str:
-        """Say how far the run is, and about how long it will go on, by the seconds that a draw takes."""
+        """Return the progress and the estimated time left, given the seconds per draw."""
         if self._last is None or self._error == math.inf:
             return ""
-        told = f"error {self._error:.2%} of {self._target:.2%}"
+        progress = f"error {self._error:.2%}, target {self._target:.2%}"
         if self._error <= self._target:
-            return f"{told}, but the verdict asks for more"
+            return f"{progress}, but the verdict requires more draws"
         left = self._last[0].draws * ((self._error / self._target) ** 2 - 1) * seconds
         ends = math.inf if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
         budget = " of the budget" if ends < left else ""
-        return f"{told}, about {in_time(min(left, ends))}{budget} to go"
+        return f"{progress}, about {in_time(min(left, ends))}{budget} left"
 
     @property
-    def way_in(self) -> int:
+    def burn_in(self) -> int:
         """Draws of each chain that the estimate leaves out."""
         estimate = self._estimate()
-        return 0 if estimate is None else estimate.settings["way_in"]
+        return 0 if estimate is None else estimate.settings["burn_in"]
 
     @property
     def reason(self) -> str:
         """Why the run ended where it did."""
         estimate = self._estimate()
         if estimate is None:
-            return "no chain was left alive"
+            return "All chains blew up."
         error, problems = _relative_error(estimate), estimate.verdict.problems
         narrow, few = self._narrow(estimate), estimate.trace.draws < self._least
-        ended = "the target error was reached"
+        ended = "The target error was reached"
         if few or not narrow:
-            ended = f"the budget{' of gradients' if self._deadline is None else ''} ended before "
+            ended = f"The budget{' of gradients' if self._deadline is None else ''} ended before "
             ended += f"each chain had {self._least} draws" if narrow else "the target was reached"
-        told = f"{ended}: an error of {error:.2%} of the value, with a target of {self._target:.2%}"
         named = problems or (error <= self._target and not narrow)
-        return told + (", which does not cover what the verdict names" if named else "")
+        excluded = "; this error does not account for the other findings of the verdict" if named else ""
+        return f"{ended}: the error is {error:.2%} of the value, and the target {self._target:.2%}{excluded}."
 
     def _estimate(self) -> Estimate | None:
         """Return the estimate from what was last seen; None if no chain was left alive."""
         if self._last is None or not self._last[0].alive.any():
             return None
         trace, estimate = self._last
-        self._last = trace, estimate or _without_way_in(trace)
+        self._last = trace, estimate or _without_burn_in(trace)
         return self._last[1]
 
     def _narrow(self, estimate: Estimate) -> bool:
-        """Whether the interval is narrow, and nothing is told that more draws may mend."""
-        # Where the chains found a lower loss no number of draws makes an LLC of it.
+        """Whether the interval is narrow, and the verdict has no finding that more draws may remove."""
+        # Where the chains found a lower loss more draws do not help.
         lower = Problem.NOT_A_MINIMUM in {finding.kind for finding in estimate.verdict.problems}
-        unfinished = set() if lower else _told(estimate) & _UNFINISHED
+        unfinished = set() if lower else _kinds(estimate) & _UNFINISHED
         return _relative_error(estimate) <= self._target and not unfinished
 
 
-def _without_way_in(trace: Trace) -> Estimate:
-    """Estimate from all draws, or from the last half where the first is a way in that the last does not show."""
-    # Chains start at w*. Where they leave it slowly, what they draw on the way pulls the mean for long after.
+def _without_burn_in(trace: Trace) -> Estimate:
+    """Estimate from all draws, or from the last half where it lacks a drift or low virial that all draws show."""
+    # Chains start at w*. If they leave it slowly, their early draws bias the mean for a long time.
     whole, half = llc(trace), trace.draws // 2
-    if half < LEAST_DRAWS or not _told(whole) & _ON_THE_WAY:
+    if half < LEAST_DRAWS or not _kinds(whole) & _ON_THE_WAY:
         return whole
-    late = llc(trace, way_in=half)
-    return whole if _told(late) & _ON_THE_WAY else late
+    late = llc(trace, burn_in=half)
+    return whole if _kinds(late) & _ON_THE_WAY else late
 
 
-def _told(estimate: Estimate) -> set[Problem]:
+def _kinds(estimate: Estimate) -> set[Problem]:
     return {finding.kind for finding in (*estimate.verdict.problems, *estimate.verdict.notes)}
 
 

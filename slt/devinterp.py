@@ -1,4 +1,4 @@
-"""What a call of devinterp says, in the names of slt; its own code is not needed."""
+"""Translates calls of devinterp to slt; devinterp itself is not needed."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,45 +9,45 @@ from slt.errors import SettingsError
 from slt.samplers import SGLD, SGNHT, RMSprop, Sampler
 
 _HAND_OVER = ("model", "loader", "dataset", "evaluate", "loss_fn", "observables")
-_IGNORED = {  # by name: what slt does instead
+_IGNORED = {  # argument -> what slt does instead
     "cores": "chains run together in one process",
     "device": "the model stays on the device where it is",
     "gpu_idxs": "the model stays on the device where it is",
     "verbose": "progress= of slt.sample",
-    "online": "the trace holds every draw",
+    "online": "the trace contains every draw",
     "init_loss": "the loss at w* is measured on all the data, and every minibatch is paired with it",
     "num_init_loss_batches": "the loss at w* is measured on all the data, and every minibatch is paired with it",
     "shuffle": "rows are drawn with replacement",
-    "match_sampling_input_ids_across_chains": "every chain draws rows of its own",
+    "match_sampling_input_ids_across_chains": "every chain draws its own rows",
     "batches_per_draw": "observe= of slt.sample",
     "obs_seed": "observe= of slt.sample",
-    "save_metrics": "the trace holds acceptance, virial and step bias",
+    "save_metrics": "the trace contains acceptance, virial and step bias",
     "output_path": "save_to= of slt.sample",
     "optimize_over": "parameters= of slt.LocalPosterior takes masks by name",
 }
-_REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {  # by name: when it asks for nothing, and else why not
+_REFUSED: dict[str, tuple[Callable[[Any], bool], str]] = {  # argument -> when it has no effect, else why it is refused
     "noise_level": (lambda value: value == 1, "another noise samples another temperature; set nbeta instead"),
     "weight_decay": (lambda value: value == 0, "a second Gaussian, at 0, is not part of the posterior"),
     "llc_weight_decay": (lambda value: value == 0, "a second Gaussian, at 0, is not part of the posterior"),
-    "bounding_box_size": (lambda value: not value, "there is no box; the localization holds the chains"),
+    "bounding_box_size": (lambda value: not value, "slt has no box; the localization confines the chains"),
     "use_amp": (lambda value: not value, "sampling is in float32 at least"),
-    "add_grad_correction": (lambda value: not value, "there is none in devinterp either"),
-    "callbacks": (lambda value: not value, "observe= of slt.sample records what is wanted of every draw"),
-    "metrics": (lambda value: not value, "observe= of slt.sample records what is wanted of every draw"),
+    "add_grad_correction": (lambda value: not value, "devinterp does not implement it either"),
+    "callbacks": (lambda value: not value, "observe= of slt.sample records functions of every draw"),
+    "metrics": (lambda value: not value, "observe= of slt.sample records functions of every draw"),
     "init_noise": (lambda value: not value, "chains start at w*"),
 }
-_NEW = ("n_beta", "init_seed", "llc_weight_decay", "param_masks")  # only version 2 knows these
+_NEW = ("n_beta", "init_seed", "llc_weight_decay", "param_masks")  # only version 2 has these
 
 
 @dataclass(frozen=True)
 class Translation:
-    """A call of devinterp in the names of slt.
+    """A call of devinterp translated to slt.
 
     Attributes:
-        posterior: Keyword arguments of `slt.LocalPosterior`, beside model, data and loss.
+        posterior: Keyword arguments of `slt.LocalPosterior` besides model, data and loss.
         sampler: The sampler.
         sample: Keyword arguments of `slt.sample`.
-        notes: What nevertheless differs.
+        notes: The remaining differences.
     """
 
     posterior: dict[str, Any]
@@ -56,7 +56,7 @@ class Translation:
     notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
-        """Write the calls out, notes below."""
+        """Return the calls as code, with the notes below."""
         lines = [
             f"posterior = slt.LocalPosterior(model, data, loss{_spelled(self.posterior)})",
             f"trace = slt.sample(posterior, slt.{self.sampler!r}{_spelled(self.sample)})",
@@ -69,26 +69,26 @@ class Translation:
 def from_devinterp(**arguments: Any) -> Translation:
     """Translate the arguments of devinterp's estimators into those of slt.
 
-    Both versions are understood: ``estimate_learning_coeff(..., optimizer_kwargs=..., sampling_method=...)`` of
-    version 1 and ``sample(..., lr=..., n_beta=...)`` of version 2. Arguments that are not given take devinterp's
-    defaults, a localization of 0 included. Model, data and loss are not translated: hand them to
+    Both versions are supported: ``estimate_learning_coeff(..., optimizer_kwargs=..., sampling_method=...)`` of
+    version 1 and ``sample(..., lr=..., n_beta=...)`` of version 2. Arguments that are not given have devinterp's
+    defaults, including a localization of 0. Model, data and loss are not translated: pass them to
     `slt.LocalPosterior`.
 
     Args:
-        arguments: Keyword arguments as devinterp takes them.
+        arguments: Keyword arguments of devinterp.
 
     Returns:
-        The translation; its print is the code to write.
+        The translation, which prints as code.
 
     Raises:
-        SettingsError: If an argument is unknown, or asks for what slt does not do.
+        SettingsError: If an argument is unknown, or requests something that slt does not do.
 
     >>> print(from_devinterp(optimizer_kwargs={"lr": 1e-4, "nbeta": 50.0, "localization": 100.0}, num_chains=4))
     posterior = slt.LocalPosterior(model, data, loss, nbeta=50.0, localization=100.0)
     trace = slt.sample(posterior, slt.SGLD(step_size=0.0001, bias=0.02, ...), chains=4, draws=100, warmup=0, thin=1)
     estimate = slt.llc(trace)
-    # batch_size is the loader's: pass batch_size= to slt.LocalPosterior, or every step takes all the data
-    # the draws begin at w*: warmup=0 is devinterp's default, and the way from w* is averaged in
+    # batch_size is set by the loader: pass batch_size= to slt.LocalPosterior, or every step uses all the data
+    # the draws start at w*: warmup=0 is devinterp's default, so the approach from w* is averaged in
     ...
     """
     given = _flattened(arguments)
@@ -97,7 +97,7 @@ def from_devinterp(**arguments: Any) -> Translation:
     method = _method(given.pop("sampling_method", "sgld"))
     accumulated = _whole(given, ("grad_accum_steps", "gradient_accumulation_steps"), 1)
     if accumulated > 1 and not second:
-        notes.append("version 1 counts the batches that it accumulates as steps; here a step takes all of them")
+        notes.append("version 1 counts each accumulated batch as a step; here one step uses all of them")
     posterior = _posterior(given, accumulated, 32 if second else None, notes)
     sample = {
         "chains": _whole(given, ("num_chains",), 4 if second else 10),
@@ -115,12 +115,12 @@ def from_devinterp(**arguments: Any) -> Translation:
 
 
 def _flattened(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay nested keyword arguments out flat, under one name each."""
+    """Flatten nested keyword arguments."""
     given: dict[str, Any] = dict(arguments)
     for nest in ("optimizer_kwargs", "sampling_method_kwargs"):
         inside = given.pop(nest, None) or {}
         if twice := sorted(set(inside) & set(given)):
-            raise SettingsError(f"{twice} must be given once, got them inside and outside of {nest}.")
+            raise SettingsError(f"{twice} must be given once, got them inside and outside {nest}.")
         given |= inside
     if handed := [name for name in _HAND_OVER if name in given]:
         raise SettingsError(f"model, data and loss are for slt.LocalPosterior: leave out {handed}.")
@@ -132,8 +132,8 @@ def _posterior(given: dict[str, Any], accumulated: int, batch_size: int | None, 
     nbeta = _first(given, ("n_beta", "nbeta", "temperature"), None)
     if nbeta is None:
         notes.append(
-            "nbeta is slt's default n / log n, n all the data: devinterp's default is computed from the batch size; "
-            "pass the nbeta of a call that is to be repeated"
+            "nbeta is slt's default n / log n, with n the size of the data; devinterp's default is computed from the "
+            "batch size, so pass the nbeta of the original call to repeat it"
         )
     else:
         found["nbeta"] = float(nbeta)
@@ -144,7 +144,7 @@ def _posterior(given: dict[str, Any], accumulated: int, batch_size: int | None, 
     rows = _whole(given, ("batch_size",), batch_size)
     if rows is None:
         notes.append(
-            "batch_size is the loader's: pass batch_size= to slt.LocalPosterior, or every step takes all the data"
+            "batch_size is set by the loader: pass batch_size= to slt.LocalPosterior, or every step uses all the data"
         )
     else:
         found["batch_size"] = rows * accumulated
@@ -164,18 +164,18 @@ def _sampler(method: str, given: dict[str, Any], notes: list[str]) -> Sampler:
         return SGLD(step_size=lr)
     if method == "rmsprop_sgld":
         notes.append(
-            "the running second moment starts at 1, where devinterp starts it at 0; adaptive=True is its scheme, which "
-            "keeps a bias at every step size: adaptive=False freezes it after warmup"
+            "the running second moment starts at 1, while devinterp starts it at 0; adaptive=True is devinterp's "
+            "scheme, which has a bias at every step size, and adaptive=False freezes the moment after warmup"
         )
         decay, floor = 0.99 if alpha is None else float(alpha), 0.1 if epsilon is None else float(epsilon)
         return SGLD(step_size=lr, preconditioner=RMSprop(decay, floor, adaptive=True))
     if method == "SGNHT":
-        notes.append("the thermostat settles at its own pace; devinterp's moves by mean(p^2) - lr a step")
+        notes.append("the thermostat has its own time scale; devinterp's changes by mean(p^2) - lr per step")
         factor = 0.01 if diffusion is None else float(diffusion)
         return SGNHT(step_size=math.sqrt(lr), diffusion=factor / math.sqrt(lr))
     notes.append(
-        "SGMCMC.sgnht computes a friction and does not use it, so it samples at temperature 2 diffusion_factor; here "
-        "is the thermostat that the name promises, its step left to warmup, which needs warmup steps"
+        "SGMCMC.sgnht computes a friction but does not use it, so it samples at temperature 2 diffusion_factor; the "
+        "translation is an actual SGNHT, whose step size is found by warmup and needs warmup steps"
     )
     return SGNHT()
 
@@ -191,7 +191,7 @@ def _method(given: Any) -> str:
 
 
 def _refuse(given: dict[str, Any]) -> None:
-    """Refuse what is unknown or cannot be done; forget what asks for nothing."""
+    """Refuse arguments that are unknown or not supported; drop those without effect."""
     for name, (idle, why) in _REFUSED.items():
         if name in given and not idle(value := given.pop(name)):
             raise SettingsError(f"{name}={value!r} has no counterpart: {why}.")
@@ -202,21 +202,23 @@ def _refuse(given: dict[str, Any]) -> None:
 def _differences(warmup: int, posterior: Mapping[str, Any], second: bool) -> list[str]:
     found = []
     if not warmup:
-        found.append("the draws begin at w*: warmup=0 is devinterp's default, and the way from w* is averaged in")
+        found.append("the draws start at w*: warmup=0 is devinterp's default, so the approach from w* is averaged in")
     elif second:
-        found.append("warmup is left out of the estimate; llc of devinterp 2 averages its burn-in in")
+        found.append("warmup is left out of the estimate; the llc of devinterp 2 includes its burn-in")
     if not posterior["localization"]:
-        found.append("localization=0 is devinterp's default: nothing holds the chains, and the verdict will say so")
-    found.append("the baseline is the loss at w* on the same rows, not that of a few other batches")
-    found.append("the model is in eval mode, where devinterp puts it in train mode")
+        found.append(
+            "localization=0 is devinterp's default: nothing confines the chains, and the verdict will report it"
+        )
+    found.append("the baseline is the loss at w* on the same rows, not on a few other batches")
+    found.append("the model is in eval mode; devinterp uses train mode")
     return found
 
 
 def _first(given: dict[str, Any], names: tuple[str, ...], default: Any) -> Any:
-    """Take the argument that goes by one of these names."""
+    """Return the argument with one of these names."""
     there = [name for name in names if name in given]
     if len(there) > 1:
-        raise SettingsError(f"{there} are one argument and must be given once.")
+        raise SettingsError(f"{there} are the same argument and must be given once.")
     return given.pop(there[0]) if there else default
 
 

@@ -3,34 +3,34 @@
 ::
 
     SltError
-    |-- InputError (ValueError)          what was handed over cannot be used; raised before any work
+    |-- InputError (ValueError)          an argument cannot be used; raised before any work
     |   |-- DataError                    the data: empty, not finite, of unknown size, random
     |   |-- LossError                    the loss: wrong shape, not finite, random, blind to the model
     |   |-- ParametersError              which parameters move: none, unknown, an empty mask
     |   |-- SettingsError                a number outside its range: nbeta, localization, draws, ...
-    |   |   `-- ObservableError          an observable gave what cannot be recorded; carries what was drawn
+    |   |   `-- ObservableError          the value of an observable cannot be recorded; has the draws so far
     |   |-- ModelInUseError              the model: another thread is using it
     |   `-- CheckpointError              a checkpoint file: missing, mismatched, not plain weights
-    |-- NotAvailableError                no exact value is known, or none that holds there
+    |-- NotAvailableError                no exact value is known for the given arguments
     |-- VectorizationError               this model or loss cannot run all chains in one call
     |-- TraceFileError                   a saved trace: missing, truncated, changed, of another format
-    |-- ResumeError                      a folder holds another run, or one that cannot be read, or is in use
-    |-- SaveError                        a run, a trace or a sweep could not be saved; carries what was drawn
-    |-- NoDrawsError                     there is no draw of a living chain to estimate from; carries the trace
-    |-- UnreliableEstimateError          `Estimate.require` met problems; carries the estimate
-    `-- ContractError (AssertionError)   a sampler failed a check, or a broken one passed; carries the report
+    |-- ResumeError                      a folder contains another run or an unreadable one, or is in use
+    |-- SaveError                        a run, a trace or a sweep could not be saved; has the draws so far
+    |-- NoDrawsError                     no chain stayed finite, or there are no draws; has the trace
+    |-- UnreliableEstimateError          `Estimate.require` found problems; has the estimate
+    `-- ContractError (AssertionError)   a sampler failed a check, or a broken one passed; has the report
     KeyboardInterrupt
-    `-- Interrupted                      Ctrl-C during sampling; carries what was drawn
+    `-- Interrupted                      Ctrl-C during sampling; has the draws so far
 """
 
 from typing import Any
 
 
 class _Whole(BaseException):
-    """An exception that a process can hand to another with all that it carries."""
+    """An exception that can be sent to another process with all its attributes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Name what builds it anew: by default that is a call with the message alone."""
+        """Return how to rebuild it: the default would be a call with the message only."""
         return _anew, (type(self), self.args, self.__dict__)
 
 
@@ -45,7 +45,7 @@ class SltError(_Whole, Exception):
 
 
 class InputError(SltError, ValueError):
-    """What was handed over cannot be used; raised before any work starts."""
+    """An argument cannot be used; raised before any work starts."""
 
 
 class DataError(InputError):
@@ -57,20 +57,20 @@ class LossError(InputError):
 
 
 class ParametersError(InputError):
-    """The choice of moving parameters is empty or names what the model does not have."""
+    """The choice of moving parameters is empty, or names parameters that the model does not have."""
 
 
 class SettingsError(InputError):
-    """A setting lies outside its range."""
+    """A setting is outside its range."""
 
 
 class ObservableError(SettingsError):
-    """An observable gave what cannot be recorded, or wrote to the weights.
+    """The value of an observable cannot be recorded, or the observable changed the weights.
 
-    It is raised before the first step where w* shows it, and at the draw where it happens else.
+    It is raised before the first step if this happens at w*, otherwise at the draw where it happens.
 
     Attributes:
-        trace: The draws made before, or None if there is none.
+        trace: The draws made before, or None if there are none.
     """
 
     def __init__(self, message: str, trace: Any = None) -> None:
@@ -88,7 +88,7 @@ class CheckpointError(InputError):
 
 
 class NotAvailableError(SltError):
-    """No exact value is known for a loss that is otherwise well defined; the message names what is missing."""
+    """No exact value is known for a loss that is otherwise well defined; the message says what is missing."""
 
 
 class VectorizationError(SltError):
@@ -100,14 +100,14 @@ class TraceFileError(SltError):
 
 
 class ResumeError(SltError):
-    """A folder holds another run, or one that cannot be read, or another process works in it."""
+    """A folder contains another run or an unreadable one, or another process is using it."""
 
 
 class NoDrawsError(SltError):
-    """There is no draw of a living chain to estimate from.
+    """There is no draw of a chain that stayed finite to estimate from.
 
     Attributes:
-        trace: The draws of the chains that did not live, or None if there is no draw at all.
+        trace: The draws of the chains that blew up, or None if there are no draws.
     """
 
     def __init__(self, message: str, trace: Any = None) -> None:
@@ -117,10 +117,10 @@ class NoDrawsError(SltError):
 
 
 class UnreliableEstimateError(SltError):
-    """An estimate was required to be reliable and its verdict names problems.
+    """An estimate was required to be reliable, but its verdict has problems.
 
     Attributes:
-        estimate: The refused estimate, whole.
+        estimate: The refused estimate.
     """
 
     def __init__(self, message: str, estimate: Any) -> None:
@@ -130,10 +130,10 @@ class UnreliableEstimateError(SltError):
 
 
 class ContractError(SltError, AssertionError):
-    """A sampler does what no sampler may do, or a deliberately broken one was not caught.
+    """A sampler violates the contract, or a deliberately broken one was not caught.
 
     Attributes:
-        report: What was checked, whole.
+        report: The whole report of the checks.
     """
 
     def __init__(self, message: str, report: Any) -> None:
@@ -143,7 +143,7 @@ class ContractError(SltError, AssertionError):
 
 
 class Interrupted(_Whole, KeyboardInterrupt):
-    """Sampling was interrupted; no `SltError`, so that ``except Exception`` does not swallow Ctrl-C.
+    """Sampling was interrupted; not an `SltError`, so that ``except Exception`` does not swallow Ctrl-C.
 
     Attributes:
         trace: The draws made so far, or None if warmup had not ended.
@@ -156,10 +156,10 @@ class Interrupted(_Whole, KeyboardInterrupt):
 
 
 class SaveError(SltError):
-    """A run, a trace or a sweep could not be saved, for want of space or permission; what was saved before stays.
+    """A run, a trace or a sweep could not be saved, such as on a full disk; what was saved before is kept.
 
     Attributes:
-        trace: The draws made so far, observables aside, or None if nothing was drawn yet.
+        trace: The draws made so far without observables, or None if nothing was drawn yet.
     """
 
     def __init__(self, message: str, trace: Any) -> None:

@@ -1,6 +1,6 @@
-"""What a draw records beside its loss: ready observables, and any function of the model.
+"""Observables, recorded for every draw in addition to its loss: built-in ones, and any function of the model.
 
-The names are lower case because they are used as functions are: ``slt.observables.losses(data, loss)``.
+The names are lower case because they are used like functions: ``slt.observables.losses(data, loss)``.
 """
 
 import re
@@ -23,28 +23,28 @@ from slt.problem.reading import read_data
 
 WRITTEN = "must not write to the weights, but changed them"
 Recorder = Callable[[Params], Tensor]
-"""From the positions of some chains to what is recorded of them, (chains, ...)."""
+"""A function from the positions of some chains to the recorded values, (chains, ...)."""
 
 
 @runtime_checkable
 class Observable(Protocol):
-    """Something that can be recorded of every draw."""
+    """A quantity that can be recorded for every draw."""
 
     def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
-        """Prepare for a run; what is returned is called with the positions of each draw."""
+        """Prepare for a run; the returned function is called with the positions of each draw."""
         ...
 
 
 @dataclass(frozen=True)
 class losses:
-    """Losses of every example of any probe data, in nats: (chain, draw, example), or whatever the loss returns.
+    """Losses of every example of any probe data, in nats: (chain, draw, example), or the shape that the loss returns.
 
-    The raw material of influence functions and susceptibilities. A loss may return more than one value an example,
-    such as one a token, (batch, tokens).
+    Influence functions and susceptibilities are computed from these. A loss may return more than one value per
+    example, such as one per token, (batch, tokens).
 
     Args:
         data: See `slt.LocalPosterior`.
-        loss: A function ``loss(model, batch)`` whose first axis counts examples, or a ready loss by name.
+        loss: A function ``loss(model, batch)`` whose first axis is that of the examples, or a built-in loss by name.
 
     >>> import slt
     >>> toy = slt.toys.quadratic(2)
@@ -61,7 +61,7 @@ class losses:
     loss: Any
 
     def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
-        """Read the probe data, and see whether the loss runs for all chains at once."""
+        """Read the probe data, and check whether the loss can run for all chains at once."""
         examples, loss = read_data(self.data, None), resolve_loss(self.loss)
         pieces = torch.arange(examples.n, device="cpu").split(chunk_rows(examples, None))
         in_place = InPlace(posterior.problem)
@@ -74,7 +74,7 @@ class losses:
                 found = evaluator.losses(w, posterior.problem.to_device(examples.take(rows)), loss)
                 if found.ndim < 2 or found.shape[1] != len(rows):
                     raise SettingsError(
-                        f"the loss of a probe must return values whose first axis counts its {len(rows)} examples, "
+                        f"the loss of a probe must return values whose first axis has its {len(rows)} examples, "
                         f"got shape {tuple(found.shape[1:])}."
                     )
                 parts.append(found)
@@ -82,14 +82,14 @@ class losses:
 
         try:
             record(bound.center)
-        except VectorizationError:  # by name: this loss runs chain by chain
+        except VectorizationError:  # only this error: the loss then runs chain by chain
             return lambda w: record(w, in_place)
         return record
 
 
 @dataclass(frozen=True)
 class distance:
-    """Distance of each parameter tensor from its place at w*: (chain, draw, tensor), in parameter units."""
+    """Distance of each parameter tensor from its value at w*: (chain, draw, tensor), in parameter units."""
 
     def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
         """Nothing to prepare."""
@@ -118,7 +118,7 @@ class projection:
             The recorder.
 
         Raises:
-            SettingsError: If the vectors do not have one entry for each that moves.
+            SettingsError: If the vectors do not have one entry per moving entry.
         """
         if self.vectors.ndim != 2 or self.vectors.shape[1] != posterior.dimension:
             raise SettingsError(
@@ -134,9 +134,9 @@ class projection:
 
 @dataclass(frozen=True)
 class gradient_norms:
-    """Norms of the gradient of the mean loss on all the data and of the localizer's pull: (chain, draw, 2).
+    """Norms of the gradients of the mean loss on all the data and of the localizer: (chain, draw, 2).
 
-    Costs one more gradient on all the data a draw.
+    Costs one additional gradient on all the data per draw.
     """
 
     def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
@@ -152,7 +152,7 @@ class gradient_norms:
 
 @dataclass(frozen=True)
 class weights:
-    """The moving entries themselves, in the model's order: (chain, draw, d). Mind the size."""
+    """The moving entries themselves, in the model's order: (chain, draw, d). This can be large."""
 
     def bind(self, posterior: LocalPosterior, bound: Posterior) -> Recorder:
         """Nothing to prepare."""
@@ -167,8 +167,8 @@ class weights:
 class of_model:
     """Any function of the model that returns a tensor of a fixed shape: (chain, draw, *shape).
 
-    Chains are visited one after another, the model's parameters pointing at each; no gradients are kept. What the
-    function changes of modes, buffers or torch's switches is undone after each call.
+    Chains are visited one after another, with the model's parameters set to each; no gradients are kept. Changes that
+    the function makes to modes, buffers or torch's switches are undone after each call.
 
     Args:
         function: ``function(model)``, which returns a tensor or numbers.
@@ -193,7 +193,7 @@ class of_model:
             with in_place.at(placed, chain):
                 before = [writes(p) for p in parameters]
                 value = _as_tensor(self.function(posterior.problem.model))
-                if [writes(p) for p in parameters] != before:  # those that stay where they are among them
+                if [writes(p) for p in parameters] != before:  # including parameters that do not move
                     raise ObservableError(WRITTEN)
                 return value
 
@@ -201,10 +201,10 @@ class of_model:
 
 
 def _as_tensor(value: Any) -> Tensor:
-    """Return a copy of what a function of the model gave, as a tensor that can be stacked.
+    """Return a copy of the value of a function of the model, as a tensor that can be stacked.
 
     Raises:
-        ObservableError: If it is none, or one that cannot be recorded.
+        ObservableError: If it is not a tensor, or cannot be recorded.
     """
     try:
         tensor = torch.as_tensor(value, device=value.device if isinstance(value, Tensor) else "cpu").detach()
@@ -215,10 +215,10 @@ def _as_tensor(value: Any) -> Tensor:
 
 
 def require_recordable(tensor: Tensor) -> None:
-    """Refuse a tensor that cannot be kept as an array of numbers.
+    """Refuse a tensor that cannot be stored as an array of numbers.
 
     Raises:
-        ObservableError: If it is one.
+        ObservableError: If the tensor cannot be stored.
     """
     plain = tensor.layout is torch.strided and not (tensor.is_nested or tensor.is_quantized or tensor.is_meta)
     if not plain or tensor.is_complex() or not tensor.numel():
@@ -226,32 +226,33 @@ def require_recordable(tensor: Tensor) -> None:
 
 
 def kind(tensor: Tensor) -> str:
-    """Say what a tensor is."""
+    """Describe a tensor."""
     layout = "" if tensor.layout is torch.strided else f", {tensor.layout}"
     shape = "a ragged shape" if tensor.is_nested else f"shape {tuple(tensor.shape)}"
     return f"{tensor.dtype} of {shape}{layout}{' on meta' if tensor.is_meta else ''}"
 
 
 def bind_all(observe: Mapping[str, Any] | None, posterior: LocalPosterior, bound: Posterior) -> dict[str, Recorder]:
-    """Prepare named observables for a run; a plain function is taken as one of the model.
+    """Prepare named observables for a run; a plain function is treated as a function of the model.
 
     Args:
         observe: Observables or functions of the model, by name.
-        posterior: What is sampled.
-        bound: The same, laid out.
+        posterior: The posterior.
+        bound: The posterior bound to an evaluator.
 
     Returns:
         Recorders by name.
 
     Raises:
-        SettingsError: If a name is empty or holds a slash, or a value is no observable.
+        SettingsError: If a name is empty or contains a slash, or a value is not an observable.
     """
     recorders: dict[str, Recorder] = {}
     guard = Guard(posterior.problem.model)
     for name, observable in (observe or {}).items():
         if not isinstance(name, str) or not re.fullmatch(r"[\w-]([\w. -]*[\w-])?", name):
             raise SettingsError(
-                f"an observable's name must be letters, digits, '_', '-', '.' and spaces, fit for a file, got {name!r}."
+                "an observable's name must be usable as a file name: letters, digits, '_', '-', '.' and spaces, "
+                f"got {name!r}."
             )
         if not isinstance(observable, Observable):
             if not callable(observable) or isinstance(observable, type):

@@ -1,4 +1,4 @@
-"""The trace: all draws of a run, and everything an estimator needs to know about how they were made."""
+"""The trace: all draws of a run, and how they were made."""
 
 import html
 import json
@@ -23,17 +23,17 @@ Constant = NDArray[Any] | float | tuple[str | tuple[str, ...], NDArray[Any]]
 TRACE_FILE = "trace.nc"
 """The trace in the folder of a saved run."""
 
-_WRITTEN_BY_SAVE = "A trace is a netCDF-4 file that Trace.save wrote."
+_WRITTEN_BY_SAVE = "A trace is a netCDF-4 file written by Trace.save."
 
 
 class Trace:
     """Draws of several chains and what produced them, as an xarray tree that ArviZ understands.
 
     ``posterior`` holds `excess` (loss above its value at w*, nats), `loss` (nats) and `distance` from w*;
-    ``sample_stats`` what the sampler says of each draw; ``observables``, where there are any, what was to be
-    recorded beside the loss; all with dims (chain, draw). ``constant_data`` holds `n`, `nbeta`, `dimension`
-    (the number of moving parameters), `loss_center` (the loss at w*, nats), `alive` (chain) and the sampler's
-    tuning. The settings of the run are one JSON text in the attributes of the root.
+    ``sample_stats`` holds the sampler's statistics of each draw, and ``observables``, if present, other recorded
+    quantities; all have dims (chain, draw). ``constant_data`` holds `n`, `nbeta`, `dimension` (the number of moving
+    parameters), `loss_center` (the loss at w*, nats), `alive` (chain) and the sampler's tuning. The settings of the run
+    are stored as JSON in the attributes of the root.
 
     >>> trace = Trace.from_arrays(
     ...     posterior={"excess": np.full((4, 100), 0.005)},
@@ -50,7 +50,7 @@ class Trace:
     """
 
     def __init__(self, tree: xr.DataTree) -> None:
-        """Hold a tree as `from_arrays` builds it; use `from_arrays` or `load`."""
+        """Wrap a tree made by `from_arrays`; use `from_arrays` or `load` instead."""
         self._tree = tree
 
     @classmethod
@@ -68,9 +68,9 @@ class Trace:
         Args:
             posterior: Arrays of shape (chains, draws); `excess` must be among them.
             sample_stats: Arrays of shape (chains, draws).
-            constant_data: Numbers and arrays that hold for the whole run, each as it is or as (dims, array);
+            constant_data: Numbers and arrays that are constant over the run, as values or as (dims, array);
                 `n`, `nbeta`, `dimension`, `loss_center` and `alive`, of shape (chains,), must be among them.
-            settings: What JSON can write; `unadjusted` (whether the step size biases the draws), `full_data`
+            settings: Data that JSON can write; `unadjusted` (whether the step size biases the draws), `full_data`
                 (whether each loss is over all data), `localization` and `localization_zero` (whether every
                 precision is 0) must be among them.
             observables: Arrays of shape (chains, draws, ...).
@@ -90,7 +90,7 @@ class Trace:
 
     @property
     def chains(self) -> int:
-        """Number of chains, dead ones included."""
+        """Number of chains, including those that blew up."""
         return int(self._tree["posterior"].sizes["chain"])
 
     @property
@@ -125,12 +125,12 @@ class Trace:
 
     @property
     def loss_center(self) -> float:
-        """L_n(w*), the loss on all the data where the chains start, in nats."""
+        """L_n(w*), the loss on all the data at the start of the chains, in nats."""
         return float(self.get("constant_data", "loss_center"))
 
     @property
     def localization(self) -> float | dict[str, float] | str:
-        """Precision of the localizer: one number, or what describes one for each tensor."""
+        """Precision of the localizer: one number, or one per tensor."""
         return self.settings["localization"]
 
     def names(self, group: str) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ class Trace:
             name: The array's name; `names` lists them.
 
         Returns:
-            Shape (chains, draws, ...) but for constants.
+            Shape (chains, draws, ...), except for constants.
 
         Raises:
             KeyError: If the trace has no such array.
@@ -157,7 +157,7 @@ class Trace:
         return array
 
     def with_settings(self, *, notes: Sequence[str] = (), **others: Any) -> "Trace":
-        """Return the same draws with more in the settings: notes beside those there, which the verdict passes on."""
+        """Return the same draws with additional settings; notes are added to the existing ones."""
         settings = self.settings | others
         settings["notes"] = [*settings.get("notes", []), *notes]
         other = self._tree.copy()
@@ -169,31 +169,31 @@ class Trace:
         return self._tree.copy(deep=True)
 
     def to_arviz(self) -> Any:
-        """Copy into what the installed ArviZ takes: InferenceData before version 1, a DataTree since."""
+        """Copy into the type that the installed ArviZ uses: InferenceData before version 1, a DataTree since."""
         az = import_whole("arviz")
         tree = self.to_datatree()
-        # asking ArviZ 1 for the attribute itself warns that it is gone
+        # accessing the attribute itself in ArviZ 1 warns that it was removed
         inference_data = vars(az).get("InferenceData")
         if inference_data is None:
             return tree
         return inference_data(attrs=tree.attrs, **{name: node.to_dataset() for name, node in tree.children.items()})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the trace to a netCDF file, whole or not at all.
+        """Write the trace to a netCDF file, completely or not at all.
 
         Args:
-            path: The file to make or replace, customarily ``.nc``; its folder must exist.
+            path: The file to create or replace, usually ``.nc``; its folder must exist.
 
         Raises:
-            SaveError: If the folder is missing or the disk refuses; holds this trace in ``.trace``.
+            SaveError: If the folder is missing or the file cannot be written; has this trace in ``.trace``.
         """
         content = to_bytes(self._tree)
         try:
             atomic_write(path, lambda beside: beside.write_bytes(content))
         except OSError as error:
             raise SaveError(
-                f"{os.fspath(path)} cannot be written: {error}. A file that was there before stays as it was; the "
-                "trace is in .trace, whose save takes another path.",
+                f"{os.fspath(path)} cannot be written: {error}. An existing file is unchanged; the trace is in .trace "
+                "and can be saved to another path.",
                 self,
             ) from error
 
@@ -201,19 +201,19 @@ class Trace:
     def load(cls, path: str | os.PathLike[str]) -> "Trace":
         """Read a trace into memory; the file is closed again.
 
-        Nothing in the file is executed, nothing outside it is read, and no more memory is taken than a small multiple
-        of its size.
+        Nothing in the file is executed, nothing outside it is read, and the memory used is at most a small multiple of
+        its size.
 
         Args:
-            path: A file that `save` wrote, or the folder of a finished run; its observables stay on the disk and are
-                read when they are asked for.
+            path: A file written by `save`, or the folder of a finished run, whose observables stay on disk and are
+                read when they are used.
 
         Returns:
             The trace, bit for bit as it was saved.
 
         Raises:
-            TraceFileError: If the file is missing, cut short, changed since it was written, not a trace, or of a newer
-                format.
+            TraceFileError: If the file is missing, cut short, changed since it was written, not a trace, or has a
+                newer format.
         """
         path = Path(path)
         if (path / TRACE_FILE).is_file():
@@ -223,10 +223,10 @@ class Trace:
             nodes = from_bytes(content, lambda attrs: _refuse_other_formats(path, attrs))
         except TraceFileError:
             raise
-        # a damaged file breaks HDF5 in whatever layer meets the damage first; each has its own exception
+        # a damaged file can fail in any layer of HDF5, each with its own exception
         except Exception as error:
             raise TraceFileError(
-                f"{path} ({len(content)} bytes) cannot be read whole: {error}. It was cut short or "
+                f"{path} ({len(content)} bytes) cannot be read: {error}. It was cut short or "
                 "damaged; copy it again from where it was made, or sample again."
             ) from error
         missing = {"/posterior", "/sample_stats", "/constant_data"} - set(nodes)
@@ -235,20 +235,20 @@ class Trace:
         try:
             require_parts({node.strip("/"): dataset for node, dataset in nodes.items()})
         except InputError as error:
-            raise TraceFileError(f"{path} holds what no trace holds: {error} {_WRITTEN_BY_SAVE}") from error
+            raise TraceFileError(f"{path} is not a valid trace: {error} {_WRITTEN_BY_SAVE}") from error
         return cls(xr.DataTree.from_dict(nodes))
 
     def with_observables(self, folder: Path) -> "Trace":
-        """Return the same draws with the observables that a saved run keeps beside them, read as they are asked for.
+        """Return the same draws with the observables of a saved run, which are read when they are used.
 
         Args:
-            folder: Of one ``.npy`` file an observable, draws first.
+            folder: Folder with one ``.npy`` file per observable, with draws as the first axis.
 
         Returns:
-            The trace; this one where nothing was observed.
+            The trace; this one if there are no observables.
 
         Raises:
-            TraceFileError: If a file is missing, damaged, or holds fewer draws than the trace.
+            TraceFileError: If a file is missing, damaged, or has fewer draws than the trace.
         """
         # a trace of an earlier version does not name what was observed
         names = self.settings.get("observables", sorted(file.stem for file in folder.glob("*.npy")))
@@ -263,18 +263,18 @@ class Trace:
         try:
             array = open_npy(file)
             if array.ndim < 2 or array.dtype.kind not in "biuf" or array.shape[1] != self.chains:
-                raise ValueError(f"it holds {array.dtype} of shape {array.shape}, and no draws of {self.chains} chains")
+                raise ValueError(f"it contains {array.dtype} of shape {array.shape}, not draws of {self.chains} chains")
             if len(array) < self.draws:
-                raise ValueError(f"it holds {len(array)} draws, fewer than the {self.draws} of the trace beside it")
+                raise ValueError(f"it contains {len(array)} draws, fewer than the {self.draws} of the trace")
         except (OSError, ValueError) as error:
             raise TraceFileError(
                 f"{file} cannot be read: {error}. Copy it again from where it was made, or sample again to resume."
             ) from error
-        # draw first on the disk, because draws are appended; the swapped view costs nothing
+        # draws are the first axis on disk, because they are appended; the swapped view costs nothing
         return array[: self.draws].swapaxes(0, 1)
 
     def __repr__(self) -> str:
-        """Say what is inside, a group a line."""
+        """Return a summary with one line per group."""
         settings = self.settings
         lines = [
             f"Trace: {self.chains} chains x {self.draws} draws of {settings.get('sampler', 'a sampler')}",
@@ -292,16 +292,16 @@ class Trace:
 
 
 def _inside(folder: Path, file: Path) -> Path:
-    """Refuse a file that a link in a folder takes from elsewhere."""
+    """Refuse a file that is a link to another folder."""
     if not file.resolve().is_relative_to(folder.resolve()):
-        raise TraceFileError(f"{file} is a link that leads out of {folder}; put the file itself there.")
+        raise TraceFileError(f"{file} is a link to a file outside {folder}; put the file itself there.")
     return file
 
 
 def _content(path: Path) -> bytes:
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
-        raise TraceFileError(f"{path} {found}. Give the path of a file that Trace.save wrote.")
+        raise TraceFileError(f"{path} {found}. Give the path of a file written by Trace.save.")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -309,7 +309,7 @@ def _content(path: Path) -> bytes:
     if not content:
         raise TraceFileError(f"{path} is empty. {_WRITTEN_BY_SAVE}")
     if not content.startswith(MAGIC):
-        raise TraceFileError(f"{path} is not netCDF-4: it begins with {content[: len(MAGIC)]!r}. {_WRITTEN_BY_SAVE}")
+        raise TraceFileError(f"{path} is not netCDF-4: it starts with {content[: len(MAGIC)]!r}. {_WRITTEN_BY_SAVE}")
     return content
 
 
@@ -318,9 +318,9 @@ def _refuse_other_formats(path: Path, attrs: Mapping[str, Any]) -> None:
     if number is None or settings is None:
         raise TraceFileError(f"{path} is netCDF-4 but not a trace: it has no settings. {_WRITTEN_BY_SAVE}")
     if not isinstance(number, int) or not isinstance(settings, str):
-        raise TraceFileError(f"{path} names no format or its settings are no text. {_WRITTEN_BY_SAVE}")
+        raise TraceFileError(f"{path} has no format number, or its settings are not text. {_WRITTEN_BY_SAVE}")
     if number > TRACE_FORMAT:
         raise TraceFileError(
             f"{path} has format {number}, written by slt {attrs.get('slt_version', 'unknown')}; slt "
-            f"{slt_version()} reads formats up to {TRACE_FORMAT}. Load it with that one, or sample again."
+            f"{slt_version()} reads formats up to {TRACE_FORMAT}. Load it with that version, or sample again."
         )

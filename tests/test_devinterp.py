@@ -72,7 +72,7 @@ def test_version_1_and_its_defaults() -> None:
     assert bare.sampler == slt.SGLD(step_size=0.01)
     assert bare.posterior == {"localization": 0.0}
     assert any("n / log n" in note for note in bare.notes)
-    assert any("nothing holds the chains" in note for note in bare.notes)
+    assert any("nothing confines the chains" in note for note in bare.notes)
 
 
 def test_version_2_and_its_defaults() -> None:
@@ -84,8 +84,8 @@ def test_version_2_and_its_defaults() -> None:
     assert longer.sample["seed"] == 7
     assert isinstance(longer.sampler, slt.SGLD)
     assert longer.sampler.preconditioner == slt.RMSprop(0.99, 0.2, adaptive=True)
-    assert any("averages its burn-in in" in note for note in longer.notes)
-    assert not any("averages its burn-in" in note for note in slt.from_devinterp(**V1, num_burnin_steps=50).notes)
+    assert any("includes its burn-in" in note for note in longer.notes)
+    assert not any("includes its burn-in" in note for note in slt.from_devinterp(**V1, num_burnin_steps=50).notes)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_each_name_has_its_counterpart(given: dict[str, Any], where: str, name: 
 
 def test_steps_of_accumulated_batches_are_counted_otherwise() -> None:
     def said(**given: Any) -> bool:
-        return any("as steps" in note for note in slt.from_devinterp(**given).notes)
+        return any("as a step" in note for note in slt.from_devinterp(**given).notes)
 
     assert said(grad_accum_steps=2)
     assert not said()
@@ -144,14 +144,14 @@ def test_the_arguments_are_not_changed() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"bounding_box_size": 0.5}, "bounding_box_size=0.5 has no counterpart: there is no box"),
+        ({"bounding_box_size": 0.5}, "bounding_box_size=0.5 has no counterpart: slt has no box"),
         ({"noise_level": 0.1}, "noise_level=0.1 has no counterpart: another noise samples another temperature"),
         ({"optimizer_kwargs": {"weight_decay": 0.1}}, "weight_decay=0.1 has no counterpart"),
         ({"init_noise": 0.1}, "init_noise=0.1 has no counterpart: chains start at w"),
         ({"callbacks": [print]}, "callbacks=.* has no counterpart: observe="),
         ({"use_amp": True}, "use_amp=True has no counterpart"),
         ({"lrr": 0.1, "chains": 2}, r"got unknown \['chains', 'lrr'\]"),
-        ({"nbeta": 1.0, "temperature": 1.0}, "are one argument and must be given once"),
+        ({"nbeta": 1.0, "temperature": 1.0}, "are the same argument and must be given once"),
         ({"lr": 1.0, "optimizer_kwargs": {"lr": 1.0}}, r"\['lr'\] must be given once"),
         ({"model": None, "loader": None}, r"leave out \['model', 'loader'\]"),
         ({"sampling_method": "sghmc"}, "sampling_method must be one of .*, got sghmc"),

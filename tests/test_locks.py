@@ -30,7 +30,7 @@ def holder(folder: Path) -> subprocess.Popen:
 
 def test_another_process_is_kept_out_and_named_until_it_is_killed(tmp_path: Path) -> None:
     with holder(tmp_path) as child:
-        with pytest.raises(ResumeError, match=f"process {child.pid} on .* works in"), locked(tmp_path):
+        with pytest.raises(ResumeError, match=f"process {child.pid} on .* is using"), locked(tmp_path):
             pass
         child.kill()
         child.wait()

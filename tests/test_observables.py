@@ -142,7 +142,7 @@ def test_a_probe_loss_that_cannot_be_vectorized_runs_in_place() -> None:
     ("observable", "error", "message"),
     [
         (observables.projection(torch.ones(2, 5)), SettingsError, r"vectors of shape \(vectors, 26\), got \(2, 5\)"),
-        (observables.losses(data(1, 7), lambda m, b: m(b[0]).sum()), SettingsError, "first axis counts its 7 examples"),
+        (observables.losses(data(1, 7), lambda m, b: m(b[0]).sum()), SettingsError, "first axis has its 7 examples"),
         (observables.losses((torch.full((3, 3), torch.nan),), "mse"), DataError, "must be finite"),
         (3, SettingsError, "must be an observable or a function of the model"),
     ],

@@ -1,4 +1,4 @@
-"""A sweep as one HTML page that needs nothing beside itself."""
+"""A sweep as one self-contained HTML page."""
 
 import base64
 import html
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _DPI = 90
 _DECADES = 100  # steps that span so large a ratio are drawn on a logarithmic axis
 
-# The policy lets a browser load nothing from anywhere, whatever a name or a message may hold.
+# The policy forbids a browser to load anything, whatever a name or a message contains.
 _HEAD = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
@@ -40,13 +40,12 @@ section { border-top: 2px solid #ddd; margin-top: 2rem; }
 
 
 def report_page(rows: Sequence[Row]) -> str:
-    """Write a page with the table, the LLC over training, and verdict and traces of every checkpoint.
+    """Return a page with the table, the LLC over training, and the verdict and traces of every checkpoint.
 
-    Pictures are embedded; nothing is loaded from outside, and nothing in the page depends on when or how fast it
-    was made.
+    Pictures are embedded and nothing is loaded from outside. The page does not depend on when or how fast it was made.
 
     Args:
-        rows: What became of each checkpoint.
+        rows: The result for each checkpoint.
 
     Returns:
         The page.
@@ -72,9 +71,10 @@ def _section(row: Row, anchor: str) -> str:
 
 
 def _verdict(estimate: Estimate) -> str:
-    """Say in words what the estimate is worth."""
+    """Give the verdict, its problems and its notes."""
     found = estimate.verdict
-    opening = "<p>Reliable.</p>" if found.ok else '<p class="bad">Not reliable:</p>'
+    mark = "" if found.ok else ' class="bad"'
+    opening = f"<p{mark}>Verdict: {html.escape(estimate.verdict_line)}.</p>"
     problems = "".join(f"<li>{html.escape(str(finding))}</li>" for finding in found.problems)
     notes = "".join(f"<li>{html.escape(str(finding))}</li>" for finding in found.notes)
     return (
@@ -85,7 +85,7 @@ def _verdict(estimate: Estimate) -> str:
 
 
 def _in_full(estimate: Estimate) -> str:
-    return f"<details><summary>Circumstances</summary><pre>{html.escape(str(estimate))}</pre></details>"
+    return f"<details><summary>The whole estimate</summary><pre>{html.escape(str(estimate))}</pre></details>"
 
 
 def _over_training(rows: Sequence[Row]) -> str:
@@ -104,7 +104,7 @@ def _traces(name: str, estimate: Estimate) -> str:
 
 
 def _figure(width: float, height: float) -> "Figure":
-    """Make a figure that no window and no `pyplot` knows of."""
+    """Make a figure that has no window and is not registered with `pyplot`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What became of each checkpoint, as a table and as a picture."""
+"""The results of a sweep, one row per checkpoint, as a table and as a picture."""
 
 import csv
 import html
@@ -18,19 +18,19 @@ from slt.estimators import Estimate
 HEAD = ["checkpoint", "LLC", "95 % interval", "ESS", "verdict"]
 
 
-_SHOWN = 160  # letters of an error in a table; the whole of it is in the row
+_SHOWN = 160  # characters of an error shown in a table; the row has the whole message
 
 
 @dataclass(frozen=True, repr=False)
 class Row:
-    """What became of one checkpoint: an estimate, or the error that stopped it.
+    """The result for one checkpoint: an estimate, or the error that stopped it.
 
     Attributes:
         name: The checkpoint's name.
         path: Its file.
-        seconds: What the estimate took when it was made.
+        seconds: How long the estimate took when it was made.
         estimate: The estimate, or None.
-        error: What stopped it, or None.
+        error: The error, or None.
     """
 
     name: str
@@ -41,26 +41,26 @@ class Row:
 
     @property
     def step(self) -> int | None:
-        """The last number in the file's name, customarily the training step."""
+        """The last number in the file's name, usually the training step."""
         numbers = re.findall(r"\d+", self.name)
         return int(numbers[-1]) if numbers else None
 
     @property
     def verdict(self) -> str:
-        """The verdict in a word or a few."""
+        """The verdict in a few words."""
         if self.estimate is None:
             text = printable(" ".join(f"failed: {type(self.error).__name__}: {self.error}".split()))
             return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
-        return "good" if self.estimate.verdict.ok else "; ".join(_kinds(self.estimate)).replace("_", " ")
+        return "reliable" if self.estimate.verdict.ok else "; ".join(_kinds(self.estimate)).replace("_", " ")
 
     def __repr__(self) -> str:
-        """Say what is in the table's row."""
+        """Return the row in short."""
         llc = "no estimate" if self.estimate is None else f"LLC {self.estimate.value:.4g}"
         return f"Row({self.name!r}: {llc}, {self.verdict})"
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Count what came of the checkpoints."""
+    """Count the results."""
     made = [row.estimate for row in rows if row.estimate is not None]
     good = sum(estimate.verdict.ok for estimate in made)
     noun = "checkpoint" if len(rows) == 1 else "checkpoints"
@@ -77,7 +77,7 @@ def cells(row: Row) -> list[str]:
 
 
 def text_table(rows: Sequence[Row]) -> str:
-    """Lay the rows out for a terminal, with the seconds that each took."""
+    """Return the rows as a text table, with the seconds that each took."""
     table = [[*HEAD[:-1], "seconds", HEAD[-1]]]
     for row in rows:
         *first, verdict = cells(row)
@@ -86,11 +86,11 @@ def text_table(rows: Sequence[Row]) -> str:
 
 
 def html_table(rows: Sequence[Row], links: Sequence[str] | None = None) -> str:
-    """Lay the rows out as an HTML table, everything escaped.
+    """Return the rows as an HTML table, with everything escaped.
 
     Args:
         rows: The rows.
-        links: Where each name leads to; None makes no links.
+        links: Link target for each name; None makes no links.
 
     Returns:
         A table element.
@@ -106,7 +106,7 @@ def html_table(rows: Sequence[Row], links: Sequence[str] | None = None) -> str:
 
 
 def csv_table(rows: Sequence[Row]) -> str:
-    """Write the rows as CSV, numbers in full; without seconds, so that the same run gives the same text."""
+    """Return the rows as CSV with full precision, and without seconds, so that the same run gives the same text."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["name", "path", "llc", "mcse", "low", "high", "ok", "problems", "error"])
@@ -119,7 +119,7 @@ def csv_table(rows: Sequence[Row]) -> str:
 
 
 def steps_of(rows: Sequence[Row]) -> list[int]:
-    """Training steps read from the names, or 0, 1, 2, ... if they do not all tell different ones."""
+    """Training steps read from the names, or 0, 1, 2, ... if these are not all different."""
     numbers = [step for step in (row.step for row in rows) if step is not None]
     return numbers if len(set(numbers)) == len(rows) else list(range(len(rows)))
 
@@ -132,7 +132,7 @@ def draw_rows(rows: Sequence[Row], steps: Sequence[float], ax: Any, **options: A
 
     Raises:
         NoDrawsError: If every row failed.
-        SettingsError: If there is not one step for each row.
+        SettingsError: If the number of steps is not the number of rows.
     """
     from slt.plots import over_training
 

@@ -1,4 +1,4 @@
-"""What each command takes."""
+"""The arguments of each command."""
 
 import argparse
 
@@ -6,14 +6,14 @@ import slt
 from slt.cli.families import add_families
 
 _EXIT_CODES = (
-    "Exit code: 0 if every verdict is good, 1 if one is bad or a checkpoint failed, 2 if the command or what it names "
-    "cannot be used."
+    "Exit code: 0 if every estimate is reliable, 1 if one is not or a checkpoint failed, 2 if the command or its "
+    "arguments cannot be used."
 )
-_BY_NAME = "is found from the current folder and called without arguments"
+_BY_NAME = "imported from the current folder and called without arguments"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of ``slt``; `command` in what it returns names the file that runs."""
+    """Build the parser of ``slt``; `command` in the parsed arguments names the module that runs."""
     parser = argparse.ArgumentParser(
         prog="slt", description="Singular learning theory estimation: how degenerate is a trained model?"
     )
@@ -38,7 +38,7 @@ def _add_llc(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     _add_checkpoint(llc)
     _add_problem(llc)
     _add_settings(llc)
-    _add_output(llc, "folder for the draws, trace.nc")
+    _add_output(llc, "folder for the draws (trace.nc)")
 
 
 def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -46,7 +46,7 @@ def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "sweep",
         help="estimate the local learning coefficient of every checkpoint",
         description="Estimates the local learning coefficient of every checkpoint and prints a table. One that "
-        "fails has its error in the table, and the rest are finished.",
+        "fails is listed with its error, and the others are finished.",
         epilog=_EXIT_CODES,
     )
     sweep.add_argument(
@@ -56,15 +56,15 @@ def _add_sweep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_settings(sweep)
     _add_output(
         sweep,
-        "folder for the draws of each checkpoint, NAME.nc, the table, sweep.csv, and the page, report.html; the same "
-        "command goes on where an earlier one ended",
+        "folder for the draws of each checkpoint (NAME.nc), the table (sweep.csv) and the page (report.html); the same "
+        "command continues where an earlier one ended",
     )
 
 
 def _add_degeneracy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     degeneracy = commands.add_parser(
         "degeneracy",
-        help="say where the degeneracy of one checkpoint comes from",
+        help="explain where the degeneracy of one checkpoint comes from",
         description="Sorts the null directions of one checkpoint by cause and order of growth, and bounds its learning "
         "coefficient.",
         epilog="Exit code: 0, or 2 if the command or what it names cannot be used.",
@@ -73,30 +73,35 @@ def _add_degeneracy(commands: "argparse._SubParsersAction[argparse.ArgumentParse
     _add_problem(degeneracy)
     group = degeneracy.add_argument_group("settings, all with a default")
     group.add_argument(
-        "--function", choices=("logits", "log_probs"), help="whose null directions; default what the loss is a loss of"
+        "--function",
+        choices=("logits", "log_probs"),
+        help="whose null directions to count; default what the loss is a function of",
     )
     group.add_argument(
-        "--parameters", nargs="+", metavar="NAME", help="names, globs or modules that move; default all that train"
+        "--parameters",
+        nargs="+",
+        metavar="NAME",
+        help="names, globs or modules of the parameters to move; default all that train",
     )
-    group.add_argument("--llc", metavar="FILE", help="trace.nc of an estimate, to be put beside its quadratic value")
+    group.add_argument("--llc", metavar="FILE", help="trace.nc of an estimate to compare with the quadratic value")
     output = degeneracy.add_argument_group("output")
     output.add_argument(
-        "--plot", metavar="FILE", help="picture of the spectrum and of the tensors that carry the nulls"
+        "--plot", metavar="FILE", help="picture of the spectrum and of the tensors with null directions"
     )
-    output.add_argument("--json", action="store_true", help="print JSON; null is no number")
+    output.add_argument("--json", action="store_true", help="print JSON; null is nan or infinity")
 
 
 def _add_exact(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     exact = commands.add_parser(
         "exact",
-        help="print the exact RLCT of a loss for which it is known",
+        help="print the exact RLCT of a loss where it is known",
         description="Prints the real log canonical threshold and multiplicity of one loss, as exact numbers, with "
-        "their source and conditions. Numbers are integers or fractions such as 1/2; a vector is numbers with "
-        "commas between them, such as 2,0,1. slt exact FAMILY --help lists what a family takes.",
+        "their source and conditions. Numbers are integers or fractions such as 1/2; a vector is written "
+        "with commas, such as 2,0,1. slt exact FAMILY --help lists the arguments of a family.",
         epilog="Exit code: 0, or 2 if there is no such loss or no value is known.",
     )
     output = argparse.ArgumentParser(add_help=False)
-    output.add_argument("--json", action="store_true", help="print JSON; fractions are texts such as 3/2")
+    output.add_argument("--json", action="store_true", help="print JSON; fractions are strings such as 3/2")
     add_families(exact, output)
 
 
@@ -105,18 +110,18 @@ def _add_compare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "compare",
         help="estimate models whose answer is known, and compare",
         description="Estimates a dozen models with all defaults, and prints each estimate beside the exact or "
-        "reference value at the same n, the exact limit, the error and the verdict. Takes two minutes or so.",
-        epilog="Exit code: 0, 1 if an estimate called good is more than 4 standard errors off, or 2 if the picture "
+        "reference value at the same n, the exact limit, the error and the verdict. Takes about two minutes.",
+        epilog="Exit code: 0, 1 if an estimate called reliable is more than 4 standard errors off, or 2 if the picture "
         "cannot be written.",
     )
     group = compare.add_argument_group("settings, all with a default")
     group.add_argument("--all", action="store_true", help="the whole bench, about a hundred models, instead of a dozen")
     _add_target(group)
     group.add_argument("--budget", type=float, default=10.0, metavar="SECONDS", help="for one model; default 10")
-    group.add_argument("--seed", type=int, default=0, help="of all randomness; default 0")
+    group.add_argument("--seed", type=int, default=0, help="seed of all random numbers; default 0")
     output = compare.add_argument_group("output")
     output.add_argument("--plot", metavar="FILE", help="picture of the errors with their intervals")
-    output.add_argument("--json", action="store_true", help="print JSON; null is no number")
+    output.add_argument("--json", action="store_true", help="print JSON; null is nan or infinity")
     output.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -133,7 +138,7 @@ def _add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--checkpoint", required=True, metavar="FILE", help=".safetensors, or what torch.save wrote of a state dict"
+        "--checkpoint", required=True, metavar="FILE", help=".safetensors, or a state dict written by torch.save"
     )
 
 
@@ -158,7 +163,7 @@ def _add_problem(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings, all with a default")
-    group.add_argument("--n", type=int, metavar="EXAMPLES", help="to read, of data that do not tell their number")
+    group.add_argument("--n", type=int, metavar="EXAMPLES", help="how many to read, for data without a length")
     group.add_argument("--nbeta", type=float, help="inverse temperature times n; default n / log n")
     group.add_argument(
         "--localization", type=_localization, default="auto", metavar="GAMMA", help="a number, or auto (default)"
@@ -168,9 +173,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sampler", choices=("auto", "hmc", "sgld"), default="auto", help="default auto: hmc if the budget affords it"
     )
-    group.add_argument("--chains", type=int, help="default 8 to 256, by what they cost")
+    group.add_argument("--chains", type=int, help="default 8 to 256, depending on their cost")
     group.add_argument("--batch-size", type=int, metavar="ROWS", help="rows of a minibatch, or of a chunk for hmc")
-    group.add_argument("--seed", type=int, default=0, help="of all randomness; default 0")
+    group.add_argument("--seed", type=int, default=0, help="seed of all random numbers; default 0")
 
 
 def _add_target(group: "argparse._ArgumentGroup") -> None:
@@ -186,12 +191,12 @@ def _add_target(group: "argparse._ArgumentGroup") -> None:
 def _add_output(parser: argparse.ArgumentParser, saved: str) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--save-to", metavar="FOLDER", help=saved)
-    group.add_argument("--json", action="store_true", help="print JSON: everything but the draws; null is no number")
+    group.add_argument("--json", action="store_true", help="print JSON: all but the draws; null is nan or infinity")
     group.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def _localization(text: str) -> float | str:
-    """Read "auto" or a number; argparse says what is wrong with anything else."""
+    """Read "auto" or a number; argparse reports anything else as an error."""
     return text if text == "auto" else float(text)
 
 

@@ -17,7 +17,7 @@ def run(chosen: argparse.Namespace) -> int:
         chosen: The command's arguments, as `slt.cli.arguments` declares them.
 
     Returns:
-        The exit code: whether an estimate called good is more than 4 standard errors off.
+        The exit code: whether an estimate called reliable is more than 4 standard errors off.
     """
     targets = bench() if chosen.all else standard_toys()
     estimates = []

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from slt.checkpoints import Sweep, sweep
 
-# Seeds and schedule were fixed before any LLC was looked at.
+# Seeds and schedule were fixed before any LLC was computed.
 _SPLIT_SEED, _TRAIN_ROWS = 0, 1000
 _EPOCHS = (1, 2, 5, 10, 20, 50, 100, 200)
 _BATCH, _RATE, _MOMENTUM = 64, 0.05, 0.9
-_CHAINS, _SECONDS = 4, 15.0  # a checkpoint
+_CHAINS, _SECONDS = 4, 15.0  # per checkpoint
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ def run_demo(out: str, *, progress: bool = True) -> int:
         progress: Whether to show progress bars.
 
     Returns:
-        0; verdicts against early checkpoints, which are not minima, are part of the demonstration.
+        0; that early checkpoints, which are not minima, are not reliable is part of the demonstration.
     """
     start = time.monotonic()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # these networks are too small to gain from more
+    torch.set_num_threads(1)  # these networks are too small to benefit from more
     try:
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def run_demo(out: str, *, progress: bool = True) -> int:
         for case in CASES:
             print(f"\n{case.name}: training to epoch {_EPOCHS[-1]} ({len(digits.train[0])} images)")
             losses = _train(case, digits, folder / case.name)
-            with torch.random.fork_rng(devices=[]):  # making the networks draws their first weights
+            with torch.random.fork_rng(devices=[]):  # constructing a network draws its initial weights
                 found = sweep(
                     sorted((folder / case.name).glob("epoch-*.pt")),
                     case.make,

@@ -26,7 +26,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def entry_record(entry: Entry) -> dict[str, Any]:
-    """Collect what an entry says as JSON's own types; fractions are texts such as 3/2.
+    """Return an entry as types of JSON; fractions are strings such as 3/2.
 
     Args:
         entry: The entry.
@@ -50,7 +50,7 @@ def entry_record(entry: Entry) -> dict[str, Any]:
 
 
 def entry_text(entry: Entry) -> str:
-    """Lay an entry out for reading, the answer first.
+    """Return an entry as text, the answer first.
 
     Args:
         entry: The entry.
@@ -61,7 +61,7 @@ def entry_text(entry: Entry) -> str:
     relation = "<=" if entry.bound == "upper" else "="
     lines = [f"lambda {relation} {entry.value}, m = {entry.multiplicity}"]
     if entry.bound == "upper":
-        lines.append("An upper bound: the true lambda may be smaller, or the same with a larger m.")
+        lines.append("This is an upper bound: the true lambda may be smaller, or equal with a larger m.")
     lines += [
         f"{name:<12}{getattr(entry, name)}" for name in ("family", "K", "domain", "prior", "conditions", "source")
     ]

@@ -1,4 +1,4 @@
-"""The command line of `slt.analytic`: one subcommand a family, its options read from the function's signature."""
+"""The command line of `slt.analytic`: one subcommand per family, with options read from the function's signature."""
 
 import argparse
 import re
@@ -12,11 +12,11 @@ from slt.analytic.families import GROUPS
 
 
 def add_families(parser: argparse.ArgumentParser, output: argparse.ArgumentParser) -> None:
-    """Give `parser` a subcommand for every family; what it parses names the family and holds its arguments.
+    """Add a subcommand to `parser` for every family; the parsed arguments name the family.
 
     Args:
         parser: The parser of ``slt exact``.
-        output: The options that every family has besides its own.
+        output: The options common to all families.
     """
     families = parser.add_subparsers(dest="family", required=True, metavar="FAMILY")
     for group in GROUPS.values():
@@ -32,10 +32,10 @@ def add_families(parser: argparse.ArgumentParser, output: argparse.ArgumentParse
 
 
 def chosen_arguments(chosen: argparse.Namespace, function: Callable[..., Any]) -> dict[str, Any]:
-    """Collect a family's keyword arguments; those not given keep their defaults.
+    """Return a family's keyword arguments; those not given keep their defaults.
 
     Args:
-        chosen: What was parsed.
+        chosen: The parsed arguments.
         function: The family.
 
     Returns:
@@ -54,7 +54,7 @@ def _add_arguments(parser: argparse.ArgumentParser, function: Callable[..., Any]
 
 
 def _reading(hint: Any, parameter: Parameter) -> dict[str, Any]:
-    """How argparse reads a value of this type."""
+    """The arguments of argparse that read a value of this type."""
     if hint is bool:
         action = argparse.BooleanOptionalAction if parameter.default else "store_true"
         return {"action": action, "default": None}
@@ -88,7 +88,7 @@ def _is_sequence(hint: Any) -> bool:
 
 
 def _number(types: Sequence[Any]) -> Callable[[str], int | Fraction | float]:
-    """Read an int, and where the types allow it a fraction such as 1/2, or a float."""
+    """Return a reader of ints, and where the types allow it of fractions such as 1/2, or of floats."""
     if float in types:
         return float
     if Fraction not in types:
@@ -102,7 +102,7 @@ def _number(types: Sequence[Any]) -> Callable[[str], int | Fraction | float]:
 
 
 def _vector(number: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """Read numbers with commas between them."""
+    """Return a reader of numbers separated by commas."""
 
     def vector(text: str) -> tuple[Any, ...]:
         return tuple(number(word) for word in text.split(","))
@@ -111,7 +111,7 @@ def _vector(number: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 
 
 def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
-    """The first sentence of a docstring, and what it says of each argument."""
+    """The first paragraph of a docstring, and its text on each argument."""
     text = getdoc(function) or ""
     arguments = re.search(r"^Args:\n(.*?)\n(?=\S|\Z)", text, flags=re.M | re.S)
     found = re.findall(r"^    (\w+): (.*?)(?=^    \w|\Z)", arguments[1] if arguments else "", flags=re.M | re.S)
@@ -119,7 +119,7 @@ def _documented(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """Take the markup of names and formulas away, so that a terminal can show them."""
+    """Remove the markup of names and formulas, for a terminal."""
     text = re.sub(r":math:|`|\\[bB]ig", "", " ".join(text.split()))
     for name, sign in ((r"\|", "||"), (r"\cdots", "..."), (r"\top", "T"), (r"\cdot", "."), (r"\ge", ">=")):
         text = text.replace(name, sign)

@@ -1,4 +1,4 @@
-"""From the words of a command to what the library takes: factories by name, losses, settings, folders."""
+"""Converts command-line arguments to arguments of the library: factories by name, losses, settings, folders."""
 
 import argparse
 import os
@@ -20,17 +20,17 @@ _SAMPLERS = {"auto": "auto", "hmc": HMC(), "sgld": SGLD()}
 
 
 def named_function(option: str, text: str) -> Callable[..., Any]:
-    """Import what ``package.module:function`` names; the current folder is searched first.
+    """Import the function named ``package.module:function``; the current folder is searched first.
 
     Args:
-        option: The option it was given to, for the messages.
+        option: The option that it is the value of, for messages.
         text: The name.
 
     Returns:
         The function, not called.
 
     Raises:
-        InputError: If the text is no such name, the module cannot be imported, or has no such function. An
+        InputError: If the text is not such a name, the module cannot be imported, or has no such function. An
             exception other than ImportError in the module's own code propagates.
     """
     module, _, name = text.partition(":")
@@ -52,7 +52,7 @@ def named_function(option: str, text: str) -> Callable[..., Any]:
 
 
 def model_factory(text: str) -> Callable[[], nn.Module]:
-    """Import the factory of ``--model``; a call that gives anything but a module raises a SettingsError."""
+    """Import the factory of ``--model``; a call that returns anything but a module raises a SettingsError."""
     factory = named_function("--model", text)
 
     def make() -> nn.Module:
@@ -65,7 +65,7 @@ def model_factory(text: str) -> Callable[[], nn.Module]:
 
 
 def loss_by_name(text: str) -> Loss:
-    """Find the loss of ``--loss``: a ready one, or the user's ``package.module:function``."""
+    """Find the loss of ``--loss``: a built-in one, or the user's ``package.module:function``."""
     by_import = ":" in text and not text.startswith("gaussian:")
     return resolve_loss(named_function("--loss", text) if by_import else text)
 
@@ -87,10 +87,10 @@ def settings(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def made_folder(path: str | None) -> Path | None:
-    """Make the folder of ``--save-to`` before any work is done for it.
+    """Make the folder of ``--save-to`` before any other work.
 
     Args:
-        path: The option's value, None where it was not given.
+        path: The option's value, or None.
 
     Returns:
         The folder, or None.
@@ -104,5 +104,5 @@ def made_folder(path: str | None) -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"--save-to {path} cannot be made a folder: {error.strerror}.") from error
+        raise SettingsError(f"--save-to {path} cannot be created as a folder: {error.strerror}.") from error
     return folder

@@ -16,7 +16,7 @@ def run(chosen: argparse.Namespace) -> int:
         chosen: The command's arguments, as `slt.cli.arguments` declares them.
 
     Returns:
-        The exit code: whether the verdict is bad.
+        The exit code: 1 if the estimate is not reliable, else 0.
     """
     loss = loss_by_name(chosen.loss)
     make_model, make_data = model_factory(chosen.model), named_function("--data", chosen.data)

@@ -1,4 +1,4 @@
-"""Reads the command line, hands each command to its file, and turns what went wrong into an exit code."""
+"""Reads the command line, runs the command, and turns errors into exit codes."""
 
 import os
 import sys
@@ -14,15 +14,14 @@ BAD_VERDICT, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``slt``.
 
-    What slt refuses is one line on the standard error; any other exception comes from the user's code, and
-    propagates.
+    An error of slt is one line on standard error; any other exception comes from the user's code and propagates.
 
     Args:
         arguments: The words after ``slt``; None reads those of the process.
 
     Returns:
-        The exit code: 0 where all went well, 1 where a verdict is bad or a checkpoint failed, 2 where the
-        command or what it names cannot be used, 130 after Ctrl-C, 141 where the reader of the output has left.
+        The exit code: 0 if all went well, 1 if an estimate is not reliable or a checkpoint failed, 2 if the command or
+        its arguments cannot be used, 130 after Ctrl-C, 141 if the reader of the output has closed it.
     """
     chosen = build_parser().parse_args(arguments)
     command = import_module(f"slt.cli.{chosen.command}")  # imports torch, which --help need not wait for
@@ -31,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # whoever read the output has seen enough; Python would complain of the rest at its end
+        # the reader has closed the output; Python would complain at exit about the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLOSED_PIPE
     except KeyboardInterrupt as error:
@@ -40,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, message = BAD_VERDICT, error
     except SltError as error:
         code, message = BAD_INPUT, error
-    from slt._progress import say  # its imports too are none of --help's
+    from slt._progress import say  # not at the top, so that --help need not import it
 
     say(f"slt {chosen.command}: {' '.join(str(message).split())}")
     return code

@@ -15,7 +15,7 @@ _TUNING = "tuning_"
 
 
 def estimate_record(estimate: Estimate) -> dict[str, Any]:
-    """Collect what an estimate says, and what it was made from.
+    """Return an estimate and its settings as plain data.
 
     Args:
         estimate: The estimate.
@@ -53,7 +53,7 @@ def estimate_record(estimate: Estimate) -> dict[str, Any]:
 
 
 def sweep_record(found: Sweep) -> dict[str, Any]:
-    """Collect what a sweep found, a checkpoint an entry.
+    """Return the results of a sweep, one entry per checkpoint.
 
     Args:
         found: The sweep.
@@ -99,7 +99,7 @@ def plain(value: Any) -> Any:
 
 
 def _tuning(trace: Trace) -> dict[str, Any]:
-    """Collect what warmup found for each chain; what has an entry for each weight is left to the trace."""
+    """Return the settings found by warmup for each chain; arrays with an entry per weight are only in the trace."""
     constants = trace.to_datatree()["constant_data"].data_vars
     return {
         str(name).removeprefix(_TUNING): array.to_numpy()

@@ -15,11 +15,11 @@ def run(chosen: argparse.Namespace) -> int:
         chosen: The command's arguments, as `slt.cli.arguments` declares them.
 
     Returns:
-        The exit code: whether a verdict is bad or a checkpoint failed.
+        The exit code: 1 if an estimate is not reliable or a checkpoint failed, else 0.
     """
     loss = loss_by_name(chosen.loss)
     make_model, make_data = model_factory(chosen.model), named_function("--data", chosen.data)
-    # one word may be a pattern; several are what the shell made of one
+    # a single word may be a pattern; several were expanded by the shell
     checkpoints = chosen.checkpoints[0] if len(chosen.checkpoints) == 1 else chosen.checkpoints
     found = sweep(
         checkpoints,

@@ -1,4 +1,4 @@
-"""Estimates beside what they should be: a table and a picture."""
+"""Estimates compared with known values: a table and a picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from slt.toys import Toy
 _SHORT = {"exact": "=", "reference": "ref", "asymptotic": "lim", "unknown": ""}
 _HEAD = ("target", "estimate", "should be", "", "limit", "z", "error", "verdict")
 _NAME, _VERDICT = 27, 14
-"""Most letters of a name and of a verdict in the table, which is then at most 100 wide."""
+"""Longest name and verdict in the table, in characters, so that it is at most 100 columns wide."""
 _LABEL = 40
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One estimate beside what it should be.
+    """One estimate and its known value.
 
     Attributes:
         name: The target.
         estimate: The estimate.
-        known: Its value at the estimate's own nbeta and localization.
+        known: The known value at the estimate's nbeta and localization.
         limit: The exact answer in the limit of large n; None if it is not known.
     """
 
@@ -38,12 +38,12 @@ class Compared:
 
     @property
     def relative_error(self) -> float:
-        """The estimate over what it should be, less 1; nan where that is unknown."""
+        """The estimate over the known value, less 1; nan where none is known."""
         return nan if not self.known.value else self.estimate.value / self.known.value - 1
 
     @property
     def z(self) -> float:
-        """The difference in standard errors, the known value's own with it; nan beside a limit."""
+        """The difference in joint standard errors; nan where only the limit is known."""
         if self.known.value is None or self.known.error is None:
             return nan
         return (self.estimate.value - self.known.value) / hypot(self.estimate.mcse, self.known.error)
@@ -51,22 +51,22 @@ class Compared:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """Estimates beside what they should be; prints as a table, draws with ``.plot()``.
+    """Estimates compared with known values; prints as a table, and ``.plot()`` draws it.
 
     Attributes:
-        rows: One an estimate.
+        rows: One per estimate.
     """
 
     rows: tuple[Compared, ...]
 
     @property
     def order_preserved(self) -> float:
-        """Share of the pairs of targets whose estimates are in the order of the values; nan without a pair."""
+        """Share of the pairs of targets whose estimates are in the order of the known values; nan without a pair."""
         values = [(row.known.value, row.estimate.value) for row in self.rows if row.known.value is not None]
         return order_preserved(*zip(*values, strict=True)) if values else nan
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Return the rows as plain numbers and texts."""
+        """Return the rows as numbers and strings."""
         return [
             {
                 "name": row.name,
@@ -87,7 +87,7 @@ class Comparison:
         ]
 
     def plot(self, *, ax: Any = None) -> Any:
-        """Draw the relative error of each estimate with its 95 % interval, and where the limit lies.
+        """Plot the relative error of each estimate with its 95 % interval, and the limit.
 
         Args:
             ax: Where to draw; None makes a new figure.
@@ -102,7 +102,7 @@ class Comparison:
 
         rows = [row for row in self.rows if row.known.value]
         if not rows:
-            raise InputError("a picture needs a target whose value is known, got none.")
+            raise InputError("a picture needs a target with a known value, got none.")
         return comparison(
             [_shorten(row.name, _LABEL) for row in rows],
             [row.relative_error for row in rows],
@@ -113,15 +113,15 @@ class Comparison:
         )
 
     def __str__(self) -> str:
-        """Lay the rows out as a table of at most 100 columns."""
+        """Return a table of at most 100 columns."""
         lines = columns([_HEAD, *(_cells(row) for row in self.rows)], left=(0, 3, len(_HEAD) - 1))
-        good = sum(row.estimate.verdict.ok for row in self.rows)
+        reliable = sum(row.estimate.verdict.ok for row in self.rows)
         far = sum(abs(row.z) > 4 and row.estimate.verdict.ok for row in self.rows if isfinite(row.z))
         lines.append(
-            f"{len(self.rows)} targets, {good} estimates called good; of these {far} more than 4 standard errors off"
+            f"{len(self.rows)} targets, {reliable} reliable estimates, {far} of them more than 4 standard errors off"
         )
         if isfinite(self.order_preserved):
-            lines.append(f"order of the targets kept in {self.order_preserved:.1%} of the pairs")
+            lines.append(f"{self.order_preserved:.1%} of the pairs of targets are in the right order")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -130,22 +130,23 @@ class Comparison:
 def compare(
     estimates: Sequence[Estimate], entries: Sequence[Entry | Toy], *, names: Sequence[str] | None = None
 ) -> Comparison:
-    """Put estimates beside what they should be, each at its own nbeta and localization.
+    """Compare estimates with known values, each at the estimate's nbeta and localization.
 
-    That is the exact energy of a law where the entry has one; else, for a toy, a stored reference; else the limit
-    lambda - (m - 1)/log(nbeta), of unknown error, which gives no z-score. The exact limit (lambda, m) stands beside.
+    The known value is the exact energy where the entry has a law; else, for a toy, a stored reference; else the limit
+    lambda - (m - 1)/log(nbeta), whose error is unknown, so that there is no z-score. The exact limit (lambda, m) is
+    listed too.
 
     Args:
         estimates: LLC estimates.
-        entries: For each an entry of `slt.analytic` whose loss it is an estimate of, or a toy.
-        names: What the table calls them; None takes the toy's name or the entry's family.
+        entries: For each estimate the entry of `slt.analytic` for its loss, or the toy.
+        names: Names in the table; None uses the toy's name or the entry's family.
 
     Returns:
-        The comparison: prints as a table, draws with ``.plot()``.
+        The comparison; it prints as a table, and ``.plot()`` draws it.
 
     Raises:
-        InputError: If the numbers of estimates, entries and names differ, one is of the wrong type, a localizer
-            differs within a tensor, or an entry has another number of parameters than the estimate moved.
+        InputError: If the numbers of estimates, entries and names differ, one has the wrong type, a localizer
+            varies within a tensor, or an entry and its estimate have different numbers of parameters.
 
     >>> import slt
     >>> toy = slt.toys.normal_crossing((2, 2))
@@ -164,7 +165,8 @@ def compare(
     labels = [_name(entry) for entry in entries] if names is None else list(names)
     if not len(estimates) == len(entries) == len(labels):
         raise InputError(
-            f"estimates, entries and names must be as many, got {len(estimates)}, {len(entries)} and {len(labels)}."
+            "estimates, entries and names must be equal in number, "
+            f"got {len(estimates)}, {len(entries)} and {len(labels)}."
         )
     return Comparison(
         tuple(
@@ -178,9 +180,9 @@ def _known(estimate: Estimate, entry: Entry | Toy) -> Known:
     settings = estimate.settings
     missing = {"sizes", "localization_uniform"} - settings.keys()
     if missing:
-        raise InputError(f"an estimate must tell its localizer, got a trace without {sorted(missing)} in its settings.")
+        raise InputError(f"an estimate must have its localizer, got a trace without {sorted(missing)} in its settings.")
     if not settings["localization_uniform"]:
-        raise InputError("a comparison needs one precision for each tensor, got a localizer that differs within one.")
+        raise InputError("a comparison needs one precision per tensor, got a localizer that varies within a tensor.")
     return known(entry, estimate.trace.nbeta, settings["localization"], settings["sizes"])
 
 
@@ -210,7 +212,7 @@ def _cells(row: Compared) -> tuple[str, ...]:
         limit,
         "-" if not isfinite(row.z) else f"{row.z:+.1f}" if abs(row.z) < 100 else ">100",
         "-" if not isfinite(error) else f"{error:+.1%}" if abs(error) < 10 else ">1000%",
-        "good"
+        "reliable"
         if not kinds
         else _cut(kinds[0], _VERDICT - 3 * (len(kinds) > 1)) + f" +{len(kinds) - 1}" * (len(kinds) > 1),
     )
@@ -221,6 +223,6 @@ def _cut(text: str, letters: int) -> str:
 
 
 def _shorten(text: str, letters: int) -> str:
-    """Cut out of the middle: names of one family differ at their ends."""
+    """Remove the middle, since names of one family differ at their ends."""
     tail = letters // 2 - 1
     return text if len(text) <= letters else f"{text[: letters - tail - 2]}..{text[-tail:]}"

@@ -1,4 +1,4 @@
-"""Arithmetic on traces: what the draws say of the loss, with its error and a verdict on both."""
+"""Arithmetic on traces: estimates from the draws, with errors and verdicts."""
 
 from slt.estimators.estimate import Estimate
 from slt.estimators.llc import llc

@@ -1,4 +1,4 @@
-"""The estimate: a local learning coefficient with its error, its verdict, and what it was made from."""
+"""The estimate: a local learning coefficient with its error, its verdict, and how it was made."""
 
 import html
 from dataclasses import dataclass
@@ -9,31 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slt._imports import import_whole
+from slt._text import paragraph
 from slt.errors import SettingsError, UnreliableEstimateError
 from slt.estimators.verdict import Verdict
 from slt.trace import Trace
 
-# An error estimated from `ess` draws is known about as well as one from a quarter as many independent draws:
-# the effective sample size is estimated too. On autoregressive chains 95 % intervals then hold 93 to 97 %.
+# An error estimated from `ess` effective draws is about as uncertain as one from a quarter as many independent draws,
+# because the effective sample size is itself estimated. On autoregressive chains 95 % intervals then cover 93 to 97 %.
 _DRAWS_PER_DEGREE = 4
-_SENSITIVITY_KNOWN = 0.1  # error of the sensitivity beyond which it is said to be not well known
+_SENSITIVITY_KNOWN = 0.1  # above this error the sensitivity is called not well known
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Estimate:
-    """A local learning coefficient, what it is worth, and where it comes from.
+    """A local learning coefficient with its error, its verdict, and how it was made.
 
     Attributes:
         value: nbeta (E[L] - L(w*)), by the mean of the draws.
-        mcse: Monte Carlo standard error of `value`; nan where the draws do not tell.
-        ess: Effective number of independent draws behind `value`; of block means where the losses are over
-            minibatches.
+        mcse: Monte Carlo standard error of `value`; nan where the draws do not determine it.
+        ess: Effective sample size behind `value`; that of block means where losses are over minibatches.
         rhat: Rank-normalized split R-hat of the same series.
         per_chain: The value of each chain, (chains,); nan for chains that were left out.
         variance_value: nbeta^2 Var L, which needs no L(w*); None where batch noise would enter the variance.
         variance_mcse: Its Monte Carlo standard error.
         sensitivity: d log(llc) / d log(localization); None without a localizer, and where the
-            value is not clear of zero.
+            value is not significantly above zero.
         sensitivity_mcse: Its Monte Carlo standard error.
         verdict: Whether the estimate can be relied on.
         settings: How the draws were made.
@@ -56,10 +56,11 @@ class Estimate:
     def interval(self, prob: float = 0.95) -> tuple[float, float]:
         """Central interval from Student's t with a quarter of `ess` degrees of freedom.
 
-        It is about sampling noise alone; what else may be wrong is the verdict's to say.
+        It covers sampling noise only; the verdict reports other errors.
 
         Args:
-            prob: Probability that the interval should hold the value of endless draws, between 0 and 1.
+            prob: Probability, between 0 and 1, that the interval contains the value that infinitely many draws would
+                give.
 
         Returns:
             (low, high), both nan where `mcse` is.
@@ -82,7 +83,7 @@ class Estimate:
             This estimate.
 
         Raises:
-            UnreliableEstimateError: If the verdict names problems; it carries the estimate.
+            UnreliableEstimateError: If the verdict has problems; its `estimate` is this estimate.
         """
         if self.verdict.ok:
             return self
@@ -90,10 +91,10 @@ class Estimate:
         raise UnreliableEstimateError(f"llc {self._pair()} cannot be relied on:\n{problems}", self)
 
     def plot(self, *, axes: Any = None) -> NDArray[Any]:
-        """Draw the traces of the chains, under a title with value, interval and verdict.
+        """Plot the traces of the chains, under a title with value, interval and verdict.
 
         Args:
-            axes: Four axes in any shape; None makes a new figure. The title is that of their figure.
+            axes: Four axes in any shape; None makes a new figure. The title is set on their figure.
 
         Returns:
             The axes; see `slt.plots.traces`.
@@ -106,28 +107,37 @@ class Estimate:
         kinds = ", ".join(finding.kind.words for finding in self.verdict.problems)
         axes.flat[0].figure.suptitle(
             f"LLC {self._pair()} (95 % interval {low:.{digits}f} to {high:.{digits}f})\n"
-            + ("reliable" if self.verdict.ok else f"not reliable: {kinds}"),
+            + self.verdict_line
+            + (f": {kinds}" if kinds else ""),
             color=None if self.verdict.ok else "#b00020",
             fontsize="medium",
         )
         return axes
 
     def __str__(self) -> str:
-        """Say what a reader wants to know, in the order of asking: value, verdict, circumstances."""
+        """Return value, interval, verdict and quantity, then the findings and how the estimate was made."""
         low, high = self.interval()
         digits = _decimals(self.mcse)
         return "\n".join(
             [
                 f"llc {self._pair()} (95 % interval {low:.{digits}f} to {high:.{digits}f})",
-                f"verdict: {self.verdict}",
-                self._variance_line(),
-                *self._circumstances(),
+                f"verdict: {self.verdict_line}",
+                paragraph(self._quantity()),
+                *self.verdict.lines(),
+                *map(paragraph, self._details()),
             ]
         )
 
     def __repr__(self) -> str:
-        """Give the same text: an estimate should not be seen without its verdict."""
+        """Return the same text: an estimate should not be seen without its verdict."""
         return str(self)
+
+    @property
+    def verdict_line(self) -> str:
+        """The verdict and what it is about, such as "reliable, at nbeta 42.4 and localization auto"."""
+        rule = self.settings.get("localization_rule")
+        localization = rule if rule == "auto" else _localization(self.settings)
+        return f"{self.verdict.words}, at nbeta {self.trace.nbeta:.3g} and localization {localization}"
 
     def _repr_html_(self) -> str:
         first, *rest = str(self).split("\n")
@@ -140,30 +150,36 @@ class Estimate:
 
     def _variance_line(self) -> str:
         if self.variance_value is None or self.variance_mcse is None:
-            return "variance form: not given, the noise of the minibatches would enter it"
+            return "variance form: not available, because the noise of the minibatches would enter it"
         return f"variance form (needs no loss at w*): {_with_error(self.variance_value, self.variance_mcse)}"
 
-    def _circumstances(self) -> list[str]:
-        """One line each on the quantity, the draws and the programs."""
-        trace, settings = self.trace, self.settings
-        quantity = (
-            f"n {trace.n}, nbeta {trace.nbeta:.6g}, localization {_localization(settings)}, "
+    def _quantity(self) -> str:
+        trace = self.trace
+        return (
+            f"n {trace.n}, nbeta {trace.nbeta:.6g}, localization {_localization(self.settings, with_rule=True)}, "
             f"{trace.dimension} moving parameters, loss at w* {trace.loss_center:.6g} nats"
         )
+
+    def _sensitivity_line(self, value: float, error: float) -> str:
+        known = "" if error <= _SENSITIVITY_KNOWN else "not well known, "
+        problems = "" if self.verdict.ok else " (from draws with problems)"
+        return f"sensitivity to localization: {known}{_with_error(value, error)}{problems}"
+
+    def _details(self) -> list[str]:
+        """One paragraph each on the variance form, the sensitivity, the draws, the loss and the versions."""
+        trace, settings = self.trace, self.settings
+        lines = [self._variance_line()]
         if self.sensitivity is not None and self.sensitivity_mcse is not None:
-            known = "" if self.sensitivity_mcse <= _SENSITIVITY_KNOWN else "not well known, "
-            pair = _with_error(self.sensitivity, self.sensitivity_mcse)
-            quantity += f", sensitivity to localization {known}{pair}"
-            quantity += "" if self.verdict.ok else " (of draws with problems)"
+            lines.append(self._sensitivity_line(self.sensitivity, self.sensitivity_mcse))
         batch = "" if settings.get("batch_size") is None else f" of {settings['batch_size']}"
         data = "all data in each step" if settings["full_data"] else f"minibatches{batch}"
-        early = f" (the first {settings['way_in']} left out)" if settings.get("way_in") else ""
+        early = f" (the first {settings['burn_in']} left out)" if settings.get("burn_in") else ""
         draws = (
             f"{settings.get('sampler', 'unknown sampler')}{_step(trace)}, {data}; {trace.chains} chains x "
             f"{trace.draws} draws{early}, thin {settings.get('thin', '?')}, warmup {settings.get('warmup', '?')}, "
             f"seed {settings.get('seed', '?')}; ess {self.ess:.0f}, R-hat {self.rhat:.3f}"
         )
-        lines = [quantity, draws]
+        lines.append(draws)
         if "loss" in settings:
             lines.append(f"loss: {settings['loss']}")
         if "versions" in settings:
@@ -184,9 +200,9 @@ def _with_error(value: float, error: float) -> str:
     return f"{value:.{digits}f} +- {error:.{digits}f}"
 
 
-def _localization(settings: dict[str, Any]) -> str:
+def _localization(settings: dict[str, Any], with_rule: bool = False) -> str:
     given = settings["localization"]
-    rule = f" ({settings['localization_rule']})" if "localization_rule" in settings else ""
+    rule = f" ({settings['localization_rule']})" if with_rule and "localization_rule" in settings else ""
     if isinstance(given, dict):
         return f"{min(given.values()):.3g} to {max(given.values()):.3g}{rule}"
     return f"{given:.4g}{rule}" if isinstance(given, int | float) else f"{given}{rule}"

@@ -16,40 +16,41 @@ from slt.trace import Trace
 
 Array = NDArray[np.floating]
 
-# Batch noise is new in each draw and hides what is slow; in means over blocks the slow part stands out. Fifty
-# blocks keep the halves that R-hat compares long enough; few chains need more, or the ess is always too small.
+# Batch noise is new in each draw and hides slow variation, which block means reveal. Fifty blocks keep the halves that
+# R-hat compares long enough; with few chains more blocks are needed, or the ess is always too small.
 _BLOCKS_IN_ALL = 400
 _BLOCKS_OF_A_CHAIN = (50, 200)
-# Draws whose mean and spread tell whether minibatch losses lie below L(w*), and the errors asked for it: of
-# several hundred stretches, each a Student t of 24 degrees, one passes 6 errors in about 1,000 runs.
+# Length of the stretches whose mean and spread show whether minibatch losses lie below L(w*), and the number of errors
+# required: of several hundred stretches, each a Student t with 24 degrees of freedom, one passes 6 errors in about
+# 1,000 runs.
 _STRETCH = 25
 _STRETCH_ERRORS = 6.0
-_NORMAL = 1.96  # to which the quantile of Student's t falls
-# A value so many errors above zero can be divided by.
+_NORMAL = 1.96  # the limit of the quantile of Student's t
+# The sensitivity is computed only for values this many errors above zero.
 _CLEAR_ERRORS = 3.0
-# How far the last bits of a loss, and of the sums behind it, can move it: so many units of its rounding.
+# Rounding in a loss, and in the sums behind it, can change it by this many units in the last place.
 _ROUNDING_UNITS = 8.0
 _EPSILON = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
-def llc(trace: Trace, *, way_in: int | None = None) -> Estimate:
+def llc(trace: Trace, *, burn_in: int | None = None) -> Estimate:
     r"""Local learning coefficient :math:`n\beta\,(\mathbb{E}[L_n(w)] - L_n(w^*))` (Lau et al., 2023).
 
-    The mean is over all draws of all chains that stayed finite. Its error takes account of autocorrelation,
-    of differences between chains, and, where losses are over minibatches, of what batch noise hides. Beside
-    it come the variance form, the sensitivity to the localization, and a verdict.
+    The mean is over all draws of all chains that stayed finite. Its error accounts for autocorrelation, for
+    differences between chains and, where losses are over minibatches, for slow variation hidden by batch noise. The
+    estimate also has the variance form, the sensitivity to the localization, and a verdict.
 
     Args:
         trace: Draws with the loss above L_n(w*) in nats, dims (chain, draw).
-        way_in: Draws of each chain that come too early to count; None leaves out those that `slt.estimate_llc` found
-            to be so, which `trace.settings["way_in"]` holds, and none of other traces.
+        burn_in: Number of draws to leave out at the start of each chain. None uses `trace.settings["burn_in"]`, which
+            `slt.estimate_llc` writes, and leaves out nothing if the trace has no such setting.
 
     Returns:
-        The estimate, at the nbeta and the localization that the trace was drawn with.
+        The estimate, at the nbeta and the localization of the trace.
 
     Raises:
-        SettingsError: If nothing is left of the draws.
-        NoDrawsError: If the trace has no draw, or every chain was excluded.
+        SettingsError: If `burn_in` leaves no draws.
+        NoDrawsError: If the trace has no draws, or every chain was excluded.
 
     >>> nbeta, rng = 100.0, np.random.default_rng(0)
     >>> trace = Trace.from_arrays(  # a quadratic loss in 6 directions, whose exact value is 3
@@ -67,9 +68,10 @@ def llc(trace: Trace, *, way_in: int | None = None) -> Estimate:
     >>> low < 3 < high, estimate.verdict.ok
     (True, True)
     """
-    skipped = trace.settings.get("way_in", 0) if way_in is None else require_integer("way_in", way_in, 0)
+    found = trace.settings.get("burn_in", trace.settings.get("way_in", 0))  # its name in older traces
+    skipped = found if burn_in is None else require_integer("burn_in", burn_in, 0)
     if skipped and skipped >= trace.draws:
-        raise SettingsError(f"way_in must leave draws to average, got {skipped} of {trace.draws}.")
+        raise SettingsError(f"burn_in must be less than the number of draws, {trace.draws}, got {skipped}.")
     draws = _living_draws(trace, skipped)
     energy = draws.nbeta * draws.series
     judged = judged_series(energy, draws.full_data)
@@ -90,20 +92,20 @@ def llc(trace: Trace, *, way_in: int | None = None) -> Estimate:
         sensitivity=sensitivity[0],
         sensitivity_mcse=sensitivity[1],
         verdict=Verdict(),
-        settings=draws.settings | {"way_in": skipped},
+        settings=draws.settings | {"burn_in": skipped},
         trace=trace,
     )
     return replace(estimate, verdict=_judge(estimate, draws, energy, judged))
 
 
 def least_relative_error(trace: Trace) -> float:
-    """A bound below the half-width of the 95 % interval of `llc(trace)` over |value|, at a tenth of its cost.
+    """A lower bound on the half-width of the 95 % interval of `llc(trace)` over |value|, at a tenth of the cost.
 
     Args:
         trace: As for `llc`.
 
     Returns:
-        A share of the value; inf where the value is zero or no error can be had.
+        A share of the value; inf where the value is zero or no error can be computed.
     """
     draws = _living_draws(trace, 0)
     value, error = float(draws.series.mean()), standard_error(draws.series, draws.full_data)
@@ -111,7 +113,7 @@ def least_relative_error(trace: Trace) -> float:
 
 
 def judged_series(x: Array, full_data: bool) -> Array:
-    """Series whose autocorrelation tells the truth: the draws, or their block means under batch noise.
+    """Series whose autocorrelation is not hidden by batch noise: the draws, or their block means.
 
     Args:
         x: Shape (chains, draws).
@@ -129,9 +131,8 @@ def standard_error(x: Array, full_data: bool) -> float:
     """Monte Carlo standard error of the mean: the larger of two estimates of it.
 
     One follows from the effective sample size. It is too small where chains are short, and where batch noise
-    hides even from block means what is slow. The other is the spread of the chains' means, which neither
-    deceives, but which is itself known badly with few chains. Taking the larger widens the intervals of long
-    runs by 3 to 10 %.
+    hides slow variation even in block means. The other is the spread of the chains' means, which has neither
+    fault, but is uncertain with few chains. Taking the larger widens the intervals of long runs by 3 to 10 %.
 
     Args:
         x: Shape (chains, draws).
@@ -150,9 +151,8 @@ def variance_form(energy: Array) -> tuple[float, float]:
     .. math:: \operatorname{Var}(n\beta L) = \lambda_n - \frac{d\lambda_n}{d\log n\beta},
               \qquad \lambda_n = n\beta\,\mathbb{E}[L - L(w^*)]
 
-    (the derivative of a mean under a tempered law), so it is the llc where that does not change with nbeta.
-    The error is the one of the mean of the squared deviations: to first order it does not matter that their
-    centre is estimated.
+    (the derivative of a mean under a tempered law), so it equals the llc where the llc does not change with nbeta.
+    The error is that of the mean of the squared deviations; estimating their centre does not matter to first order.
 
     Args:
         energy: nbeta times the excess, shape (chains, draws), over all data in each draw.
@@ -169,13 +169,13 @@ def variance_form(energy: Array) -> tuple[float, float]:
 
 
 def localization_sensitivity(energy: Array, prior_energy: Array, full_data: bool) -> tuple[float, float]:
-    r"""Share by which the llc answers to the localization, and its standard error.
+    r"""Sensitivity of the llc to the localization, and its standard error.
 
     .. math:: s = \frac{d \log \lambda_n}{d \log \gamma}
                 = -\frac{\operatorname{Cov}(n\beta K, P)}{\mathbb{E}[n\beta K]},
               \qquad P = \tfrac12 \sum_i \gamma_i (w_i - w^*_i)^2
 
-    since P is what d/d log(gamma) makes of the potential. The error is that of the linearized ratio.
+    since P is the derivative of the potential by log(gamma). The error is that of the linearized ratio.
 
     Args:
         energy: nbeta times the excess, shape (chains, draws), with a positive mean.
@@ -193,13 +193,13 @@ def localization_sensitivity(energy: Array, prior_energy: Array, full_data: bool
 
 
 def sensitivity_by_virial(energy: Array, loss_virial: Array) -> tuple[float, float]:
-    r"""The same share from the loss alone, for exact samplers on all data, and its standard error.
+    r"""The same sensitivity from the loss alone, for exact samplers on all data, and its standard error.
 
     .. math:: s = -\frac{\mathbb{E}[Q] - \operatorname{Cov}(n\beta K, Q)}{2\, \mathbb{E}[n\beta K]},
               \qquad Q = n\beta\, (w - w^*) \cdot \nabla L
 
-    since by parts Cov(nbeta K, Q + 2 P) = E[Q]. P is the energy of all parameters, most of which the loss may not feel,
-    and its noise drowns what it has in common with the loss; Q has none of it.
+    which follows from Cov(nbeta K, Q + 2 P) = E[Q], by integration by parts. P includes all parameters, many of which
+    may not affect the loss, and their noise hides its covariance with the loss; Q has no such noise.
 
     Args:
         energy: nbeta times the excess, shape (chains, draws), with a positive mean.
@@ -208,7 +208,7 @@ def sensitivity_by_virial(energy: Array, loss_virial: Array) -> tuple[float, flo
     Returns:
         s and its standard error, numbers without unit.
 
-    >>> energy = np.random.default_rng(0).gamma(1.5, 0.1, size=(4, 5000))  # a quadratic mostly held by its localizer
+    >>> energy = np.random.default_rng(0).gamma(1.5, 0.1, size=(4, 5000))  # a quadratic dominated by its localizer
     >>> s, error = sensitivity_by_virial(energy, 2 * energy)
     >>> abs(s + 0.9) < 3 * error < 0.02
     True
@@ -221,11 +221,11 @@ def sensitivity_by_virial(energy: Array, loss_virial: Array) -> tuple[float, flo
 
 
 def depth(excess: Array, full_data: bool) -> float:
-    """How far below L(w*) the chains came at least, in nats; 0 if they did not.
+    """A lower bound on how far the chains came below L(w*), in nats; 0 if they did not.
 
-    Over all data each draw says it. Over minibatches the mean of a stretch of draws says it, if it is below
-    zero by more than the noise of the batches explains; the stretch is short for chains that pass through,
-    or the whole chain for those that stay.
+    With all data in each step the lowest draw is the bound. With minibatches it is the mean of a stretch of draws that
+    is below zero by more than batch noise explains: a short stretch for chains that pass through a low region, the
+    whole chain for those that stay in one.
 
     Args:
         excess: Shape (chains, draws), nats.
@@ -267,14 +267,12 @@ def _living_draws(trace: Trace, skipped: int) -> _Draws:
     series = trace.get("sample_stats", "excess_mean").astype(float) if thinned else excess
     living = trace.alive & np.isfinite(excess).all(axis=1) & np.isfinite(series).all(axis=1)
     if trace.draws == 0:
-        raise NoDrawsError(
-            "an estimate needs draws of a living chain; this trace has none. Sample with draws >= 1.", trace
-        )
+        raise NoDrawsError("an estimate needs draws, and this trace has none. Sample with draws >= 1.", trace)
     if not living.any():
         raise NoDrawsError(
-            f"an estimate needs draws of a living chain; all {trace.chains} chains of this trace, of {trace.draws} "
-            "draws each, blew up and were left out. Use a smaller step size, or a stronger localization; the draws are "
-            "in .trace.",
+            f"an estimate needs a chain that stayed finite; all {trace.chains} chains of this trace, with "
+            f"{trace.draws} draws each, blew up and were left out. Use a smaller step size or a stronger localization; "
+            "the draws are in .trace.",
             trace,
         )
     beside = {
@@ -283,7 +281,7 @@ def _living_draws(trace: Trace, skipped: int) -> _Draws:
         for name in trace.names(group)
     }
     if "surplus" in beside and np.isnan(beside["surplus"]).all():
-        del beside["surplus"]  # a sampler that cannot tell its step bias
+        del beside["surplus"]  # a sampler that cannot estimate its step bias
     settings = trace.settings
     full_data = bool(settings["full_data"])
     counted = excess[living, skipped:], series[living, skipped:]
@@ -303,11 +301,12 @@ def _sensitivity(draws: _Draws) -> tuple[float, float] | tuple[None, None]:
 
 
 def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> Verdict:
-    """Put every check to an estimate, but those for which nothing was recorded."""
+    """Run every check whose input was recorded."""
     value, mcse, settings, beside = estimate.value, estimate.mcse, draws.settings, draws.beside
     chains, counted = np.flatnonzero(draws.living), draws.excess.shape[1]
-    rounding = _rounding_units(settings) * draws.nbeta * abs(estimate.trace.loss_center)
-    # without batch noise a mean over steps would hide how deep one of them came; with it, it is what tells
+    unit = _unit(settings) * draws.nbeta * abs(estimate.trace.loss_center)  # of the energy, where it is rounded
+    rounding = _ROUNDING_UNITS * unit
+    # without batch noise a mean over steps would hide the lowest of them; with batch noise the mean is needed
     below = draws.nbeta * depth(draws.excess if draws.full_data else draws.series, draws.full_data)
     found = [
         judges.judge_living(draws.living),
@@ -319,6 +318,9 @@ def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> V
         judges.judge_center(below, rounding, value, mcse, draws.nbeta),
         judges.judge_localization_zero(bool(settings["localization_zero"])),
     ]
+    if not settings["unadjusted"]:
+        # Metropolis chains stay where rounding came out low: an error of variance s^2 takes s^2 off the mean energy.
+        found.append(judges.judge_rounding(-(unit**2) / 12, value))
     if settings["unadjusted"] and "surplus" in beside:
         # on a quadratic the surplus of the virial is twice the bias of the llc
         found.append(judges.judge_step_bias(float(beside["surplus"].mean()) / 2, value))
@@ -326,6 +328,10 @@ def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> V
         expected = estimate.trace.dimension + (float(beside["surplus"].mean()) if "surplus" in beside else 0.0)
         virial, error = float(beside["virial"].mean()), standard_error(beside["virial"], draws.full_data)
         found.append(judges.judge_equilibrium(virial, error, expected, value))
+    if "felt" in beside and np.isfinite(beside["felt"]).all():
+        due = float(estimate.trace.get("constant_data", "felt_expected"))
+        felt, error = float(beside["felt"].mean()), standard_error(beside["felt"], draws.full_data)
+        found.append(judges.judge_felt(felt, error, due, value, mcse))
     if not settings["unadjusted"] and "acceptance_rate" in beside:
         found.append(judges.judge_acceptance(chains, beside["acceptance_rate"].mean(axis=1), draws.excess))
     if "diverging" in beside:
@@ -335,22 +341,24 @@ def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> V
         found.append(judges.judge_localization(estimate.sensitivity, estimate.sensitivity_mcse, settled))
     if estimate.variance_value is not None and estimate.variance_mcse is not None:
         others = frozenset(finding.kind for verdict in found for finding in verdict.problems)
-        found.append(judges.judge_forms(value, mcse, estimate.variance_value, estimate.variance_mcse, others))
+        noted = frozenset(finding.kind for verdict in found for finding in verdict.notes)
+        found.append(judges.judge_forms(value, mcse, estimate.variance_value, estimate.variance_mcse, others, noted))
     found.append(judges.judge_records(_unrecorded(draws)))
     found += [Verdict(notes=(Finding(Problem.REMARK, str(text)),)) for text in settings.get("notes", ())]
     return Verdict.join(found)
 
 
 def _unrecorded(draws: _Draws) -> list[str]:
-    """Names of the arrays that a check would need and that the trace does not have."""
+    """Names of the arrays that checks need and the trace does not have."""
     needed = ["distance", "surplus" if draws.settings["unadjusted"] else "acceptance_rate"]
     if not draws.settings["localization_zero"]:
         needed.append("prior_energy")
     return [name for name in needed if name not in draws.beside]
 
 
-def _rounding_units(settings: dict[str, Any]) -> float:
-    # The mean over examples rounds less than the model's own type where that is coarser than the state's. A trace that
-    # names no type was made by hand, from numbers of the usual float32.
+def _unit(settings: dict[str, Any]) -> float:
+    """Relative rounding unit of the mean loss."""
+    # Where the model's own type is coarser than the state's, the mean over examples rounds less than that type. A trace
+    # that names no type was made by hand, from float32 numbers.
     held = settings.get("state_dtype", settings.get("dtype", "float32"))
-    return _ROUNDING_UNITS * _EPSILON.get(held, _EPSILON["float32"])
+    return _EPSILON.get(held, _EPSILON["float32"])

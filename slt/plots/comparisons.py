@@ -1,4 +1,4 @@
-"""Estimates against what they should be."""
+"""Estimates compared with known values."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from slt.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_REACH = 1.5  # the axis goes so much beyond the widest interval: a limit further off is an arrow at the edge
+_REACH = 1.5  # the axis extends this far beyond the widest interval; a limit further off is an arrow at the edge
 _LEAST = 0.02
 
 
@@ -23,13 +23,13 @@ def comparison(
     limits: Sequence[float | None],
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draw one line a target: the estimate's relative error with its interval, and where its limit lies.
+    """Plot one line per target: the estimate's relative error with its interval, and its limit.
 
     Args:
-        names: The targets, from above.
-        relative_errors: Estimate over what it should be, less 1.
+        names: The targets, from the top.
+        relative_errors: Estimate over known value, less 1.
         intervals: (low, high) of each, on the same scale.
-        good: Whether each verdict is good; others are drawn hollow.
+        good: Whether each estimate is reliable; others are drawn hollow.
         limits: The value at infinite n on the same scale, or None.
         ax: Where to draw; None makes a new figure.
 
@@ -37,7 +37,7 @@ def comparison(
         `ax`.
 
     Raises:
-        InputError: If there is no target, or the sequences are not of one length.
+        InputError: If there is no target, or the sequences differ in length.
 
     >>> from matplotlib.figure import Figure
     >>> ax = comparison(["a"], [0.01], [(-0.01, 0.03)], good=[True], limits=[0.2], ax=Figure().subplots())
@@ -46,7 +46,7 @@ def comparison(
     """
     lengths = {len(names), len(relative_errors), len(intervals), len(good), len(limits)}
     if len(lengths) > 1 or not names:
-        raise InputError(f"a comparison needs targets, and one of everything for each, got lengths {sorted(lengths)}.")
+        raise InputError(f"a comparison needs targets, and sequences of one length, got lengths {sorted(lengths)}.")
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -64,9 +64,9 @@ def comparison(
     for sign, marker in ((1, ">"), (-1, "<")):
         far = [row for row, x in shown if sign * x > reach]
         ax.plot([sign * reach] * len(far), far, marker, color="gray", markersize=4, clip_on=False)
-    ax.plot([], [], "o", color="#1f5fa8", markersize=5, label="verdict good")
+    ax.plot([], [], "o", color="#1f5fa8", markersize=5, label="reliable")
     if not all(good):
-        ax.plot([], [], "o", color="#b00020", markerfacecolor="white", markersize=5, label="verdict not good")
+        ax.plot([], [], "o", color="#b00020", markerfacecolor="white", markersize=5, label="not reliable")
     ax.set_xlim(-reach, reach)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_yticks(range(len(names)), names, fontsize="small")

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
 from typing import Any, cast
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from slt._tree import Params, chains_of, inner, per_chain
 from slt.errors import SettingsError
+from slt.posterior.felt import Felt
 from slt.posterior.localization import Localization, each, is_number, precisions
 from slt.posterior.sizes import Sizes
 from slt.problem import Problem
@@ -174,6 +175,7 @@ class Posterior:
         precision: gamma of every entry, one chain (a leaf of one number stands for all its entries).
         metric: The localizer's unit squared with mean 1, one chain, likewise.
         dimension: Number of moving entries.
+        felt: Directions in which the loss is felt, once warmup has found them.
     """
 
     evaluator: Evaluator
@@ -182,6 +184,7 @@ class Posterior:
     precision: Params
     metric: Params
     dimension: int
+    felt: Felt | None = field(default=None, kw_only=True)
 
     def evaluate(self, w: Params, rows: Tensor | None = None) -> Evaluation:
         """Return the paired excess of the loss and its gradient."""
@@ -245,6 +248,15 @@ class Posterior:
     def virial(self, w: Params, force: Params) -> Tensor:
         """Return (w - w*) . grad U, whose mean is the dimension under the posterior; (chains,), float64."""
         return inner(self.away(w), force)
+
+    def felt_virial(self, away: Params, force: Params) -> Tensor | None:
+        """Return the same of the directions in which the loss is felt, whose mean is `felt.trace`; None without any.
+
+        Args:
+            away: w - w*.
+            force: grad U there.
+        """
+        return None if self.felt is None else self.felt.virial(away, force, self.metric)
 
     def distance(self, w: Params) -> Tensor:
         """Return |w - w*|, (chains,), float64."""

@@ -61,6 +61,8 @@ def advance(
             infos.append(info)
             step += 1
         row.update(_summary(infos))
+        if posterior.felt is not None:
+            row["felt"] = _felt(infos)
         for name, value in row.items():
             recorded.setdefault(name, []).append(value)
     block = {name: torch.stack(values, dim=1).cpu() for name, values in recorded.items()}
@@ -68,10 +70,11 @@ def advance(
     return Run(step, nbeta, state, tuning, adaptation, dead), block
 
 
-def recorded_names(thin: int) -> tuple[str, ...]:
-    """Names of what `advance` records of every draw."""
+def recorded_names(thin: int, *, felt: bool) -> tuple[str, ...]:
+    """Names of what `advance` records of every draw, with or without directions in which the loss is felt."""
     means = ("excess_mean",) if thin > 1 else ()
-    return ("distance", "prior_energy", "excess", "diverging", "acceptance_rate", "virial", "surplus", *means)
+    names = ("distance", "prior_energy", "excess", "diverging", "acceptance_rate", "virial", "surplus")
+    return (*names, *(("felt",) if felt else ()), *means)
 
 
 def _position(posterior: Posterior, w: Params) -> Draws:
@@ -81,10 +84,11 @@ def _position(posterior: Posterior, w: Params) -> Draws:
 def _summary(infos: list[Info]) -> Draws:
     """Summarise the steps of one draw: the first excess, means of the rest."""
     if len(infos) == 1:
-        excess, acceptance, diverging, virial, surplus = infos[0]
+        excess, acceptance, diverging, virial, surplus, _ = infos[0]
         means = {"acceptance_rate": acceptance, "virial": virial, "surplus": surplus}
         return {"excess": excess, "diverging": diverging, **means}
-    mean = Info(*(torch.stack(list(column)).double().mean(0) for column in zip(*infos, strict=True)))
+    columns = zip(*(info[:-1] for info in infos), strict=True)
+    mean = Info(*(torch.stack(list(column)).double().mean(0) for column in columns))
     return {
         "excess": infos[0].excess,
         "excess_mean": mean.excess,
@@ -93,6 +97,14 @@ def _summary(infos: list[Info]) -> Draws:
         "virial": mean.virial,
         "surplus": mean.surplus,
     }
+
+
+def _felt(infos: list[Info]) -> Tensor:
+    """Mean of the virial of the directions in which the loss is felt; nan from a sampler that does not give it."""
+    known = [info.felt for info in infos if info.felt is not None]
+    if len(known) < len(infos):
+        return torch.full_like(infos[0].excess, torch.nan)
+    return torch.stack(known).mean(0)
 
 
 def _blown_up(block: Draws, nbeta: Tensor, dimension: int) -> Tensor:

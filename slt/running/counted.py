@@ -2,13 +2,14 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from torch import Tensor
 
 from slt._tree import Params, chains_of
 from slt.posterior import Posterior
+from slt.posterior.felt import Felt
 from slt.problem.evaluate import Evaluation
 
 
@@ -51,6 +52,12 @@ class Counted(Posterior):
     def of(cls, posterior: Posterior, n: int) -> "Counted":
         """Count the gradients of a posterior of n examples, from none."""
         return cls(**vars(posterior), n=n, tally=Tally())
+
+    def with_felt(self, felt: Felt) -> "Counted":
+        """Return the same posterior with directions in which the loss is felt; the count goes on."""
+        other = replace(self, felt=felt)
+        vars(other).update({k: v for k, v in vars(self).items() if k not in vars(other)})  # what was computed already
+        return other
 
     @property
     def spent(self) -> float:

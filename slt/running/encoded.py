@@ -14,6 +14,7 @@ from torch import Tensor
 
 from slt._tree import Params, Rows, Square
 from slt.errors import SettingsError
+from slt.posterior.felt import Felt
 from slt.running.advance import Run
 from slt.running.columns import from_bytes
 from slt.samplers import Sampler, ScaleMoves
@@ -41,7 +42,7 @@ class Declared(NamedTuple):
     @property
     def kinds(self) -> Kinds:
         """The classes that a saved run of this sampler may hold."""
-        found: dict[str, type] = {_key(Run): Run}
+        found: dict[str, type] = {key_of(Run): Run}
         for hint in self:
             _collect(hint, found)
         return found
@@ -86,8 +87,8 @@ def declared(sampler: Sampler) -> Declared:
 
 def _collect(hint: Any, found: dict[str, type]) -> None:
     if _is_named_tuple(hint):
-        if _key(hint) not in found:
-            found[_key(hint)] = hint
+        if key_of(hint) not in found:
+            found[key_of(hint)] = hint
             _collect_fields(hint, found)
         return
     for part in typing.get_args(hint):
@@ -99,7 +100,8 @@ def _collect_fields(kind: type, found: dict[str, type]) -> None:
         _collect(field, found)
 
 
-def _key(kind: type) -> str:
+def key_of(kind: type) -> str:
+    """Name a class as a saved state does."""
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
@@ -121,6 +123,18 @@ def require_fit(run: Run, hints: Declared, layout: Layout) -> None:
         value = getattr(run, name)
         if not _fits(value, hint, layout, "one" if name == "tuning" else "chains"):
             raise ValueError(f"its {name} is no {_short(hint)} of {layout.chains} chains, got {_short(type(value))}")
+
+
+def require_felt(felt: Any, layout: Layout) -> None:
+    """Check the directions in which the loss is felt.
+
+    Raises:
+        ValueError: If they are something else.
+    """
+    fits = type(felt) is Felt and _fits(felt.basis, Params, layout, "any")
+    rows = {len(leaf) for leaf in felt.basis.values()} if fits else set()
+    if not fits or not isinstance(felt.shares, Tensor) or rows != {len(felt.shares)} or felt.shares.ndim != 1:
+        raise ValueError("its felt directions are not those of the run")
 
 
 def _fits(value: Any, hint: Any, layout: Layout, rows: Count) -> bool:
@@ -173,7 +187,7 @@ def encode(tree: Any, arrays: dict[str, NDArray[Any]]) -> Any:
         arrays[key] = tree.cpu().numpy()
         return {"array": key, "device": str(tree.device)}
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return {"kind": _key(type(tree)), "fields": [encode(value, arrays) for value in tree]}
+        return {"kind": key_of(type(tree)), "fields": [encode(value, arrays) for value in tree]}
     if isinstance(tree, dict):
         return {"leaves": {name: encode(leaf, arrays) for name, leaf in tree.items()}}
     return {"plain": tree}

@@ -30,18 +30,19 @@ class Identity(NamedTuple):
     """What a run is known by.
 
     Attributes:
-        exact: Fingerprints by name, under which a refusal tells them.
+        fingerprints: Fingerprints by name, under which a refusal tells them.
         numbers: Numbers by name; each list has one scale, its largest entry.
         tolerance: What numbers may differ by, of their scale.
     """
 
-    exact: dict[str, str]
+    fingerprints: dict[str, str]
     numbers: dict[str, list[float]]
     tolerance: float
 
-    def differences(self, exact: Mapping[str, str], numbers: Mapping[str, list[float]]) -> list[str]:
+    def differences(self, fingerprints: Mapping[str, str], numbers: Mapping[str, list[float]]) -> list[str]:
         """Name what another run has that this one has not."""
-        other = {name for name in {*exact, *self.exact} if exact.get(name) != self.exact.get(name)}
+        ours = self.fingerprints
+        other = {name for name in {*fingerprints, *ours} if fingerprints.get(name) != ours.get(name)}
         other |= {name for name in {*numbers, *self.numbers} if not self._close(name, numbers.get(name))}
         return sorted(other)
 
@@ -70,7 +71,7 @@ def identify(setup: Setup, observed: Observed, tuning: Tuned | None) -> Identity
         The identity.
     """
     posterior, problem = setup.posterior, setup.posterior.problem
-    exact = {
+    fingerprints = {
         **_settings(setup, tuning),
         "data": data_fingerprint(problem.examples),
         "loss": fingerprint([problem.loss.convention, problem.per_example]),
@@ -80,26 +81,26 @@ def identify(setup: Setup, observed: Observed, tuning: Tuned | None) -> Identity
     points = _points(problem)
     numbers = _losses(problem, points)
     if isinstance(posterior.localization, str):
-        exact["localization"] = fingerprint(posterior.localization)
+        fingerprints["localization"] = fingerprint(posterior.localization)
         numbers["localization"] = list(posterior.mean_precisions.values())
     else:
-        exact["localization"] = fingerprint([content(p) for p in posterior.precisions])
+        fingerprints["localization"] = fingerprint([content(p) for p in posterior.precisions])
     numbers |= _observed(setup, observed, points)
-    return Identity(exact, numbers, _tolerance(problem))
+    return Identity(fingerprints, numbers, _tolerance(problem))
 
 
 def identify_by_baseline(setup: Setup, observed: Observed, tuning: Tuned | None) -> Identity:
     """Take the fingerprints as folders of format 1 hold them, which know the data by the losses at w* alone."""
     posterior, problem = setup.posterior, setup.posterior.problem
     baseline = problem.loss_center if problem.baseline is None else content(problem.baseline)
-    exact = {
+    fingerprints = {
         **_settings(setup, tuning),
         "data or loss (the baseline at w*)": fingerprint([baseline, problem.loss.convention, posterior.n]),
         "localization": fingerprint([content(p) for p in posterior.precisions]),
         "nbeta": fingerprint(posterior.nbeta),
         "observables": fingerprint(observed.at_center),
     }
-    return Identity(exact, {}, 0.0)
+    return Identity(fingerprints, {}, 0.0)
 
 
 def _settings(setup: Setup, tuning: Tuned | None) -> dict[str, str]:

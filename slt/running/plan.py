@@ -1,4 +1,4 @@
-"""What an automatic run does with its budget: the sampler, the number of steps, the way chains are evaluated."""
+"""The plan of an automatic run within its budget: the sampler, the number of steps, how chains are evaluated."""
 
 import math
 import time
@@ -15,6 +15,7 @@ from slt.posterior import LocalPosterior
 from slt.posterior.localization import is_number
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod, InPlace
+from slt.running.places import LOOKS_SHARE
 from slt.samplers import HMC, SGLD, Sampler, ScaleMoves
 
 
@@ -25,32 +26,33 @@ def _for_few() -> ScaleMoves:
 AUTOMATIC: dict[str, Callable[[], Sampler]] = {"HMC": HMC, "SGLD": SGLD, "ScaleMoves": _for_few}
 """The samplers that a plan may choose, by the name it is saved with."""
 
-FEW = 30  # parameters at most, whose scales and correlations chains can learn, and which scale moves reach one by one
+FEW = 30
+"""Largest number of parameters whose whole covariance is learned, and to which scale moves are made."""
 
-_DRAWS = 100_000  # a run ends by its target or its budget, hardly by this
-_WARMUP_SHARE = 0.25  # of the steps that the budget affords, at most
-_WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: what warmup takes where the budget does not bind
-# Of few parameters, whose steps take milliseconds: warmup until chains have found the far ends of narrow valleys, and
-# draws until an interval as wide as the target allows is not all there is between a run and the right value.
+_DRAWS = 100_000  # upper limit; a run normally ends by its target or its budget
+_WARMUP_SHARE = 0.25  # largest share of warmup in the steps of the budget
+_WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: steps of warmup if the budget is large enough
+# With few parameters a step takes milliseconds: the warmup is longer, for chains to reach the ends of narrow valleys,
+# and so are the draws.
 _FEW_WARMUP, _FEW_DRAWS = 250, 200
 _SGLD_THIN = 10
-# Passes over the data that are timed, at least, and for so many seconds; the fastest counts. A pass of a small model is
-# shorter than what other work on the machine may hold it up for.
+# The least number of timed passes over the data, and the least seconds; the fastest pass counts. A pass of a small
+# model is shorter than the delays caused by other programs on the machine.
 _TIMED, _TIMED_SECONDS = 5, 0.005
 _CHAINS = (8, 16, 32, 64, 128, 256, 512, 1024)
 LEAST_DRAWS = 100
-"""Of a chain: of many chains few draws are enough for a narrow interval, and too few to show what is slow."""
-# Draws of all chains that an error of 2 % takes: 4e4 over the llc, about, which lies between half of the dimension and
-# the small share of it that networks have.
+"""Per chain: with many chains a few draws each make the interval narrow, but do not show slow variation."""
+# Draws of all chains needed for an error of 2 %: about 4e4 over the llc, which lies between half the dimension and, for
+# networks, a small share of it.
 _TYPICAL_DRAWS, _TYPICAL_POWER = 2e5, 0.75
-_START = {True: 64, False: 16}  # by full_data: gradients of a chain, at most, that the search for a first step takes
-_LOOKING = 1.6  # gradients of a warmup step of SGLD, with its looks at the curvature
-_LEAST_WARMUP = 10  # of the shortest run, which has as few draws as have an error
-_HMC_STEPS = 200  # trajectories a chain below which full-data HMC is not worth starting
+_START = {True: 64, False: 16}  # by full_data: most gradients per chain for the search for a first step
+_LOOKING = 1.6  # gradients per warmup step of SGLD, including those that measure the curvature
+_LEAST_WARMUP = 10  # of the shortest run, which has the fewest draws that give an error
+_HMC_STEPS = 200  # least number of trajectories per chain for which full-data HMC is chosen
 _BATCH = 256
-# Several threads must be so much faster than one: where others use the machine too they wait for each other.
+# Several threads must be faster than one by this factor, because on a shared machine they wait for each other.
 _THREADS_WORTH = 1.25
-_CLEARLY = 1.5  # beyond what one timing of a shared machine may be wrong by
+_CLEARLY = 1.5  # larger than the error of one timing on a shared machine
 _PASSES = "passes over the data by all chains"
 
 
@@ -58,8 +60,8 @@ _PASSES = "passes over the data by all chains"
 class Gradients:
     """A budget counted in gradient evaluations of one chain, all chains together.
 
-    A gradient on all the data counts one; a minibatch counts its share of the data. The search for a step, the warmup
-    and the draws all count; what checks the set-up, on a few rows or up to twice on all, does not.
+    A gradient on all the data counts as one, and one on a minibatch as its share of the data. The search for a step
+    size, the warmup and the draws all count; the checks at the start, on a few rows or up to twice on all, do not.
 
     >>> Gradients(5_000).n
     5000
@@ -74,7 +76,7 @@ class Gradients:
 
 
 class Plan(NamedTuple):
-    """What the automatic choices came to, and the numbers that decided; a run that is resumed keeps its plan."""
+    """The automatic choices and the numbers behind them; a resumed run keeps its plan."""
 
     sampler: str
     batch_size: int | None
@@ -86,7 +88,7 @@ class Plan(NamedTuple):
     reason: str
     chains: int
     threads: int | None
-    """Of torch while it runs; None leaves them."""
+    """Threads of torch during the run; None leaves the number unchanged."""
     least: int
     """Draws of each chain at least."""
 
@@ -97,48 +99,49 @@ def make_plan(
     chains: int | None,
     budget: float | Gradients,
 ) -> Plan:
-    """Choose the sampler by the number of steps that the budget affords, and divide them.
+    """Choose the sampler by the number of steps within the budget, and divide them into warmup and draws.
 
     Args:
         posterior: What is sampled.
         sampler: "auto", or the sampler to use.
-        chains: Their number, or None.
+        chains: Number of chains, or None.
         budget: Seconds, or gradients.
 
     Returns:
         The plan.
     """
     few = posterior.dimension <= FEW and (sampler == "auto" or isinstance(sampler, ScaleMoves))
-    # A budget of gradients is there to be repeated, so nothing about it may depend on the clock.
+    # A run with a budget of gradients is reproducible, so nothing in it may depend on the clock.
     if isinstance(budget, Gradients):
         way, pass_seconds = Way("auto", chains or _CHAINS[0], None), math.nan
     else:
         way, pass_seconds = fastest(posterior, chains, budget)
     chains = way.chains
-    # Passes over the data, of all chains together, that the budget affords.
+    # Passes over the data, by all chains together, within the budget.
     passes = budget.n / chains if isinstance(budget, Gradients) else budget / pass_seconds
-    batch_size, worth = posterior.batch_size, _HMC_STEPS * HMC().leapfrogs
+    batch_size, needed = posterior.batch_size, _HMC_STEPS * HMC().leapfrogs
     if sampler == "auto":
         full: Sampler = _for_few() if few else HMC()
-        chosen = full if passes >= worth else SGLD()
+        chosen = full if passes >= needed else SGLD()
         if not chosen.full_data and batch_size is None:
             batch_size = _BATCH if posterior.n > _BATCH else None
-        why = f"was chosen: full-data HMC is worth starting from {worth:,} {_PASSES}, of which the budget affords about"
-        reason = f"{_named(chosen)} {why} {passes:,.0f}"
+        enough = f"enough for full-data HMC (at least {needed:,})"
+        enough = enough if chosen.full_data else f"not {enough}"
+        reason = f"{_named(chosen)} was chosen: the budget allows about {passes:,.0f} {_PASSES}, {enough}."
     else:
         chosen = sampler
-        reason = f"{type(chosen).__name__} was given; the budget affords about {passes:,.0f} {_PASSES}"
+        reason = f"{type(chosen).__name__} was given; the budget allows about {passes:,.0f} {_PASSES}."
     cost = _cost(chosen, (batch_size or posterior.n) / posterior.n)
     if isinstance(budget, Gradients):
         _require_enough(budget, chosen, chains, cost)
         steps = (passes - cost.start) / cost.step
         most = (passes - cost.start - MIN_DRAWS * cost.thin * cost.longest) / cost.warmup
-        # As many as there may be, of HMC with as few as one leapfrog each: what ends the run is the budget.
+        # The largest possible number, for HMC with one leapfrog step per trajectory: the budget ends the run.
         draws = int(2 * max(steps, steps * cost.step) / cost.thin) + MIN_DRAWS
     else:
         step_seconds = pass_seconds * cost.step
         if not chosen.full_data and batch_size is not None:
-            # Of a small model a minibatch takes longer than its share of the data.
+            # With a small model a minibatch takes longer than its share of the data.
             step_seconds = max(step_seconds, _batch_seconds(posterior, way, batch_size))
         steps, most, draws = max(budget / step_seconds, 1), math.inf, _DRAWS
     few = few and chosen.full_data
@@ -154,21 +157,21 @@ def make_plan(
 
 def _named(sampler: Sampler) -> str:
     if isinstance(sampler, ScaleMoves):
-        return f"{_named(sampler.inner)} with scale moves and a dense mass, for {FEW} parameters and fewer,"
+        return f"{_named(sampler.inner)} with a dense mass and scale moves"
     return type(sampler).__name__
 
 
 class _Cost(NamedTuple):
-    """What a sampler spends, in gradients on all the data of one chain."""
+    """The cost of a sampler, in gradients on all the data per chain."""
 
     start: float
-    """At most, before the first step."""
+    """The most before the first step."""
     step: float
-    """On average."""
+    """An average step."""
     longest: float
     """The longest step."""
     warmup: float
-    """The longest step of warmup, with what it looks at beside."""
+    """The longest step of warmup, including additional evaluations."""
     thin: int
 
 
@@ -179,19 +182,19 @@ def _cost(sampler: Sampler, share: float) -> _Cost:
     if sampler.full_data:
         leapfrogs = getattr(sampler, "leapfrogs", 1)
         longest = math.ceil(1.5 * leapfrogs)
-        return _Cost(_START[True], leapfrogs, longest, longest, 1)
-    return _Cost(_START[False] * share, share, share, _LOOKING * share, _SGLD_THIN)
+        return _Cost(_START[True], leapfrogs, longest, longest + LOOKS_SHARE, 1)
+    return _Cost(_START[False] * share, share, share, (_LOOKING + LOOKS_SHARE) * share, _SGLD_THIN)
 
 
 def _require_enough(budget: Gradients, sampler: Sampler, chains: int, cost: _Cost) -> None:
-    """Refuse a budget that does not hold the shortest run there is."""
+    """Refuse a budget that is too small for the shortest run."""
     least = cost.start + _LEAST_WARMUP * cost.warmup + MIN_DRAWS * cost.thin * cost.longest
     if budget.n < chains * least:
         count = f"{chains} chain{'' if chains == 1 else 's'} of {type(sampler).__name__}"
         raise SettingsError(
-            f"the budget must hold at least {math.ceil(chains * least):,} gradients for {count}: the search for a "
-            f"step, {_LEAST_WARMUP} steps of warmup and {MIN_DRAWS} draws. Got {budget.n:,}; raise it, or take "
-            "fewer chains."
+            f"the budget must be at least {math.ceil(chains * least):,} gradients for {count}: the search for a step "
+            f"size, {_LEAST_WARMUP} steps of warmup and {MIN_DRAWS} draws. Got {budget.n:,}; increase it, or use fewer "
+            "chains."
         )
 
 
@@ -206,14 +209,14 @@ class Way(NamedTuple):
 def fastest(posterior: LocalPosterior, chains: int | None, budget: float = math.inf) -> tuple[Way, float]:
     """Time one gradient on all the data each way, and choose the fastest way.
 
-    Convolutions, for one, often run slower for all chains at once than one after another, and small models slower on
-    several threads than on one. Small models also run many chains in hardly more time than a few: with no number given
-    it is the one for which a warmup and the draws of a typical run take least.
+    Convolutions, for example, often run more slowly for all chains at once than one after another, and small models
+    more slowly on several threads than on one. Small models also run many chains in hardly more time than a few; if no
+    number is given, the one for which a typical run is fastest is used.
 
     Args:
         posterior: What is sampled.
-        chains: Their number, or None.
-        budget: Seconds, which the chains must not be too many for.
+        chains: Number of chains, or None.
+        budget: Seconds; limits the number of chains.
 
     Returns:
         The way, and the seconds of a pass over the data for all its chains.
@@ -264,16 +267,16 @@ def _batch_seconds(posterior: LocalPosterior, way: Way, batch_size: int) -> floa
 
 
 def _time(posterior: LocalPosterior, way: Way, seconds: dict[Way, float]) -> None:
-    """Note what a pass of all chains takes, and which way it ran."""
+    """Record how long a pass of all chains takes, and how it was evaluated."""
     used, taken = _shortest(posterior, way, None)
     seconds[way._replace(chain_method=used)] = taken
 
 
 def _shortest(posterior: LocalPosterior, way: Way, rows: Tensor | None) -> tuple[ChainMethod, float]:
-    """Time a gradient of all chains several times; return the way that it ran and the shortest time."""
+    """Time a gradient of all chains several times; return how it was evaluated and the shortest time."""
     bound = posterior.bind(way.chain_method, way.chains)
     used: ChainMethod = "in_place" if isinstance(bound.evaluator, InPlace) else "vectorized"
-    # A module evaluated in place costs its chains one after another: time one and multiply.
+    # In place, chains are evaluated one after another: time one and multiply.
     count = 1 if used == "in_place" else way.chains
     rows = None if rows is None else rows[:count]
     w = {name: leaf.repeat(count, 1) for name, leaf in bound.center.items()}

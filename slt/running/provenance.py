@@ -72,6 +72,8 @@ def build_trace(
         "loss_center": problem.loss_center,
         "alive": (("chain",), ~torch.cat([run.dead for run in runs]).numpy()),
     }
+    if setup.bound.felt is not None:
+        constant["felt_expected"] = setup.bound.felt.trace
     for name, value in tuning.items():
         chainwise = isinstance(getattr(runs[0].tuning, name), Tensor)
         entries = (f"{name}_row", f"{name}_entry")[-value.ndim :]

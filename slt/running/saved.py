@@ -14,11 +14,23 @@ from numpy.typing import NDArray
 from slt._locks import Lock
 from slt._store import atomic_write
 from slt.errors import ResumeError
+from slt.posterior.felt import Felt
 from slt.running import columns
 from slt.running.advance import Draws, Run, recorded_names
 from slt.running.columns import Column
 from slt.running.documents import damage, from_text, is_count, read_document, to_text, write_document
-from slt.running.encoded import Declared, Layout, archive, decode, encode, read_archive, require_fit, to_device
+from slt.running.encoded import (
+    Declared,
+    Layout,
+    archive,
+    decode,
+    encode,
+    key_of,
+    read_archive,
+    require_felt,
+    require_fit,
+    to_device,
+)
 from slt.running.folder import RUN_FILE, require_writable, saving
 from slt.running.identity import Identity, identify, identify_by_baseline
 from slt.running.observed import Observed
@@ -52,6 +64,7 @@ class Saved(NamedTuple):
     drawn: int
     rows: int
     runs: list[Run]
+    felt: Felt | None
 
 
 class SavedRun:
@@ -82,7 +95,7 @@ class SavedRun:
         self._kept: tuple[int, int] | None = None  # steps and draws that are on the disk
         # The numbers that are counted, by file: shape of a draw, and type where it is known.
         self._expected: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {
-            **{f"draws/{name}": ((setup.chains,), None) for name in recorded_names(setup.thin)},
+            **{f"draws/{name}": ((setup.chains,), None) for name in recorded_names(setup.thin, felt=False)},
             **{f"observables/{k}": (observed.shape_of(k), v.dtype) for k, v in observed.at_center.items()},
         }
         self._now = environment(setup.posterior.problem.device)
@@ -121,7 +134,7 @@ class SavedRun:
         with saving(self.folder):
             for name in ("draws", "observables"):
                 (self.folder / name).mkdir(exist_ok=True)
-            held = {"identity": identity.exact, "numbers": identity.numbers, "environment": self.begun_in}
+            held = {"identity": identity.fingerprints, "numbers": identity.numbers, "environment": self.begun_in}
             write_document(self.folder / RUN_FILE, _FORMAT, held)
 
     def notes(self) -> list[str]:
@@ -177,6 +190,7 @@ class SavedRun:
                 text, arrays = read_archive(file, path.stat().st_size)
             held = from_text(text, path, _FORMAT)
             saved = self._state(held, arrays, hints, layouts)
+            self._expect(saved.felt)
             known = _columns(held.get("files"))
         except _UNREADABLE as error:
             raise ResumeError(damage(path, str(error))) from error
@@ -207,14 +221,23 @@ class SavedRun:
             # A device may be gone; what was on the model's goes to where the model is now.
             self.begun_in.setdefault("device", tree["fields"][Run._fields.index("nbeta")]["device"])
             built.append(to_device(run, problem.device)._replace(dead=run.dead))
-        return Saved(warmed, drawn, rows, built)
+        return Saved(warmed, drawn, rows, built, self._felt(held.get("felt"), arrays, layouts[0]))
+
+    def _felt(self, tree: Any, arrays: Mapping[str, NDArray[Any]], layout: Layout) -> Felt | None:
+        """Build the directions that warmup found; older states have none."""
+        if tree is None:
+            return None
+        felt = decode(tree, arrays, {key_of(Felt): Felt})
+        require_felt(felt, layout)
+        return to_device(felt, self._setup.posterior.problem.device)
 
     def _check_files(self, drawn: int, known: Mapping[str, Column] | None) -> None:
         """Check every file of draws: all that is counted must be there, and nothing that is not the run's."""
         found = {
             f"{p.parent.name}/{p.stem}" for kind in ("draws", "observables") for p in (self.folder / kind).glob("*.npy")
         }
-        strange = sorted(found - set(self._expected))
+        # A kill may leave draws of what no state counts yet.
+        strange = sorted(found - set(self._expected) - {"draws/felt"})
         if strange:
             raise ResumeError(f"{self.folder} holds {strange[0]}.npy, which the run did not write. Move it elsewhere.")
         if known is not None and set(known) != (set(self._expected) if drawn else set()):
@@ -247,6 +270,7 @@ class SavedRun:
         """Append draws, and what was observed of them, (draws, chains, ...) each; then replace the state."""
         if self._kept == (saved.warmed, saved.drawn):
             return
+        self._expect(saved.felt)
         start = time.monotonic()
         counted = dict(self._columns)
         for name in blocks[0] if blocks else ():
@@ -257,11 +281,17 @@ class SavedRun:
                 self._append(f"observables/{name}", array, saved.drawn, counted)
         arrays: dict[str, NDArray[Any]] = {}
         held = {**saved._asdict(), "runs": [encode(run, arrays) for run in saved.runs]}
+        held["felt"] = None if saved.felt is None else encode(saved.felt, arrays)
         text = to_text(_FORMAT, {**held, "files": {name: counted[name]._asdict() for name in sorted(counted)}})
         atomic_write(self.folder / "state.npz", archive(text, arrays))
         self._columns, self._kept = counted, (saved.warmed, saved.drawn)
         now = time.monotonic()
         self._due = now + max(_INTERVAL, (now - start) / _SHARE)
+
+    def _expect(self, felt: Felt | None) -> None:
+        """Expect the draws of what is recorded where warmup found directions in which the loss is felt."""
+        names = recorded_names(self._setup.thin, felt=felt is not None)
+        self._expected |= {f"draws/{name}": ((self._setup.chains,), None) for name in names}
 
     def finish(self, trace: Trace) -> Trace:
         """Write the trace of a run that has ended.

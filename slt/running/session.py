@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from slt._noise import Random
 from slt._statistics import MIN_DRAWS
 from slt.errors import SettingsError
+from slt.posterior.felt import Felt
 from slt.problem.data import tensors_of
 from slt.problem.evaluate import InPlace
 from slt.running._groups import join, join_tuning, part, part_tuning
@@ -20,6 +21,7 @@ from slt.running.counted import Allowance
 from slt.running.encoded import DECLARE, Layout, declared, require_fit
 from slt.running.folder import saving
 from slt.running.observed import Observed
+from slt.running.places import Places, looks_in
 from slt.running.provenance import Setup, build_trace
 from slt.running.saved import Saved, SavedRun
 from slt.running.tuning import Tuned, from_arrays
@@ -59,6 +61,7 @@ class Session:
         self.warmed = self.drawn = 0
         self.records: list[dict[str, NDArray[Any]]] = []
         self.step_seconds = 0.0
+        self.felt: Felt | None = None
 
     def start(self, tuning: Tuned | None) -> None:
         """Put the chains at w*, or where the saved run left them.
@@ -92,7 +95,9 @@ class Session:
         if held is None:
             saved.require_writable()
             return False
-        self.warmed, self.drawn, self.setup.bound.tally.rows, self.runs = held
+        self.warmed, self.drawn, self.setup.bound.tally.rows, self.runs, self.felt = held
+        if self.warmed == self.setup.warmup:
+            self._settle()
         if self.drawn:
             self.rounds = [saved.draws()]
         return True
@@ -116,17 +121,38 @@ class Session:
         """
         warmup = self.setup.warmup
         stop = warmup if until is None else until
+        looks = looks_in(warmup, self.setup)
         for end in sorted({round(warmup * (i + 1) / _POOLINGS) for i in range(_POOLINGS)} - {0}):
             while self.warmed < min(end, stop):
-                count = self._round(min(end, stop) - self.warmed, 1)
-                self.advance(count, 1, recording=False)
+                if self.warmed == warmup - looks:
+                    count = self._look(looks)
+                else:
+                    last = end - looks if end == warmup else end
+                    count = self._round(min(last, stop) - self.warmed, 1)
+                    self.advance(count, 1, recording=False)
                 self.warmed += count
                 if self.warmed == end:
                     self._pool()
+                if self.warmed == warmup:
+                    self._settle()
                 bar.update(count)
                 self._save_if_due()
-        if self.warmed == warmup:
-            self.runs = [run._replace(adaptation=None) for run in self.runs]
+
+    def _look(self, steps: int) -> int:
+        """Take the last steps of warmup, all of them before anything is saved, and see where the loss is felt."""
+        places = Places(self.setup)
+        for _ in range(steps):
+            for group, run in zip(self.groups, self.runs, strict=True):
+                places.add(run, group.random.rows(run.step))
+            self.advance(1, 1, recording=False)
+        self.felt = places.felt()
+        return steps
+
+    def _settle(self) -> None:
+        """Adapt no more, and watch the directions in which the loss is felt."""
+        self.runs = [run._replace(adaptation=None) for run in self.runs]
+        if self.felt is not None:
+            self.setup = replace(self.setup, bound=self.setup.bound.with_felt(self.felt))
 
     def draw(
         self,
@@ -201,7 +227,7 @@ class Session:
             self.save()
 
     def _state(self) -> Saved:
-        return Saved(self.warmed, self.drawn, self.setup.bound.tally.rows, self.runs)
+        return Saved(self.warmed, self.drawn, self.setup.bound.tally.rows, self.runs, self.felt)
 
     def _round(self, left: int, thin: int) -> int:
         """Draws of the next round: the numbers drawn do not depend on it."""

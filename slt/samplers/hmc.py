@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from slt._noise import Random
-from slt._tree import Params, Rows, clone, per_chain, side_by_side, where
+from slt._tree import Params, Rows, clone, inner, per_chain, side_by_side, where
 from slt.errors import SettingsError
 from slt.posterior import Posterior
 from slt.posterior.localization import is_number
@@ -272,12 +272,14 @@ def accept_or_stay(
     """
     acceptance = acceptance_probability(energy_error)
     accepted = uniform < acceptance
+    away = posterior.away(state.w)
     info = Info(
         excess=state.excess,
         acceptance=acceptance,
         diverging=~(energy_error < DIVERGENCE),
-        virial=posterior.virial(state.w, force),
+        virial=inner(away, force),
         surplus=torch.zeros_like(state.excess),
+        felt=posterior.felt_virial(away, force),
     )
     chosen = State(
         where(accepted, end.w, state.w),

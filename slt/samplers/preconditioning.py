@@ -126,7 +126,7 @@ class Learning(NamedTuple):
     ) -> tuple["Learning", Params, Tensor | None]:
         """End a round of warmup.
 
-        The first round is thrown away with the way in; the last ones leave the metric alone, so that the step size is
+        The first round is thrown away as burn-in; the last ones leave the metric alone, so that the step size is
         found for the metric that the draws will have.
 
         Returns:

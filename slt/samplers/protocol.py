@@ -37,6 +37,8 @@ class Info(NamedTuple):
     """(w - w*) . grad U: its mean is the dimension under the posterior."""
     surplus: Tensor
     """Step bias in units of the virial, of the loss's share alone; 0 for exact samplers, nan where not known."""
+    felt: Tensor | None = None
+    """`Posterior.felt_virial`, less what the step size adds to it; None where that is not known."""
 
 
 class Sampler(Protocol):

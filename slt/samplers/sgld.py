@@ -145,12 +145,14 @@ class SGLD:
         force = posterior.force(w, gradient, nbeta, out=True)
         away = posterior.away(w)
         shared = {name: random.normal(t, name) for name in w} if self.second_order else None
+        bias = StepBias(metric, tuning.step_size, shared)
         info = Info(
             excess=excess,
             acceptance=torch.ones_like(excess),
             diverging=torch.zeros_like(excess, dtype=torch.bool),
             virial=inner(away, force),
-            surplus=loss_surplus(posterior, away, force, metric, tuning.step_size, shared),
+            surplus=bias.of_loss(posterior, away, force),
+            felt=bias.felt(posterior, away, force) if metric is posterior.metric else None,
         )
         drift(w, force, metric, tuning.step_size)
         if shared is None:
@@ -259,26 +261,43 @@ def diffuse_twice(w: Params, shared: Params, metric: Params, step_size: Tensor, 
         leaf.addcmul_((per_chain(step_size, leaf) * metric[name]).sqrt(), both, value=0.5)
 
 
-def loss_surplus(
-    posterior: Posterior, away: Params, force: Params, metric: Params, step_size: Tensor, shared: Params | None
-) -> Tensor:
-    r"""Return the loss's share of what the step adds to the virial, (chains,).
+class StepBias(NamedTuple):
+    r"""What a step adds to the virial, as a vector whose product with the force it is.
 
-    .. math:: n\beta \nabla L \cdot \big(\tfrac{\epsilon}{4} P \nabla U - \tfrac{\sqrt{\epsilon}}{2} P^{1/2} \xi_t\big)
+    .. math:: \tfrac{\epsilon}{4} P \nabla U - \tfrac{\sqrt{\epsilon}}{2} P^{1/2} \xi_t
 
-    with the second term for averaged noise alone, of which xi_t is already in w. In a stationary run the mean over the
-    whole of grad U is E[(w - w*) . grad U] - d exactly; on a quadratic without gradient noise half the share is the
-    bias of the LLC. The localizer's share is left out: in a large model it would drown the loss's.
+    with the second term for averaged noise alone, of which xi_t is already in w. In a stationary run the mean of its
+    product with grad U is E[(w - w*) . grad U] - d exactly.
     """
-    total = torch.zeros_like(step_size)
-    for name, f in force.items():
-        p = metric[name]
-        size = per_chain(step_size, f)
-        added = size / 4 * p * f
-        if shared is not None:
-            added = added - (size * p).sqrt() / 2 * shared[name]
-        total += ((f - posterior.precision[name] * away[name]) * added).sum(dim=1, dtype=torch.float64)
-    return total
+
+    metric: Params
+    step_size: Tensor
+    shared: Params | None
+    """xi_t of averaged noise; None without it."""
+
+    def leaf(self, name: str, force: Tensor) -> Tensor:
+        """Return one leaf of the vector."""
+        size = per_chain(self.step_size, force) * self.metric[name]
+        added = size / 4 * force
+        return added if self.shared is None else added - size.sqrt() / 2 * self.shared[name]
+
+    def of_loss(self, posterior: Posterior, away: Params, force: Params) -> Tensor:
+        """Return the loss's share of it, (chains,).
+
+        On a quadratic without gradient noise half of it is the bias of the LLC. The localizer's share is left out: in
+        a large model it would drown the loss's.
+        """
+        total = torch.zeros_like(self.step_size)
+        for name, f in force.items():
+            loss = f - posterior.precision[name] * away[name]
+            total += (loss * self.leaf(name, f)).sum(dim=1, dtype=torch.float64)
+        return total
+
+    def felt(self, posterior: Posterior, away: Params, force: Params) -> Tensor | None:
+        """Return the virial of the directions in which the loss is felt, less what a step in their unit adds to it."""
+        if posterior.felt is None:
+            return None
+        return posterior.felt_virial({name: a - self.leaf(name, force[name]) for name, a in away.items()}, force)
 
 
 def force_on(posterior: Posterior, nbeta: Tensor, rows: Tensor | None) -> Callable[[Params], Params]:

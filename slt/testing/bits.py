@@ -194,6 +194,8 @@ def _wrong(info: Info, sampler: Sampler, chains: int) -> list[str]:
     """Say what is wrong with an Info."""
     found = []
     for name, values in info._asdict().items():
+        if name == "felt" and values is None:
+            continue  # as of every sampler before warmup has found directions
         if values.shape != (chains,):
             found.append(f"{name} must have shape ({chains},), got {tuple(values.shape)}")
     if info.excess.dtype != torch.float64:

@@ -85,8 +85,9 @@ def test_the_page_shows_every_checkpoint_and_needs_nothing_beside_itself(text: s
 
 def test_verdicts_are_said_in_words(text: str) -> None:
     assert "4 checkpoints: 2 reliable, 1 not reliable, 1 failed." in text
-    assert text.count("<p>Reliable.</p>") == 2
-    assert Problem.TOO_FEW_DRAWS.sentence in text
+    assert text.count("<p>Verdict: reliable, at nbeta ") == 2
+    assert text.count('<p class="bad">Verdict: not reliable, at nbeta ') == 1
+    assert Problem.TOO_FEW_DRAWS.sentence[:-1] in text
     assert "ValueError: no &lt;script&gt;" in text
 
 

@@ -56,7 +56,7 @@ def test_json_says_what_the_entry_says(capsys: pytest.CaptureFixture[str]):
 def test_an_upper_bound_says_so(capsys: pytest.CaptureFixture[str]):
     line = "exact newton --exponents 2,0 1,1 0,2 --coefficients 1 -2 1"
     assert main(line.split()) == 0
-    assert capsys.readouterr().out.startswith("lambda <= 1, m = 1\nAn upper bound")
+    assert capsys.readouterr().out.startswith("lambda <= 1, m = 1\nThis is an upper bound")
 
 
 @pytest.mark.parametrize(

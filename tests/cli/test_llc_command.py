@@ -81,7 +81,7 @@ def test_a_bad_verdict_is_exit_code_1(project: Path, slt_command: Run) -> None:
         (("--model=.own:model",), "--model must be package.module:function"),
         (("--loss=crossentropy",), "loss must be one of cross_entropy"),
         (("--loss=gaussian:wide",), "must be a positive number"),
-        (("--save-to=own.py",), "--save-to own.py cannot be made a folder"),
+        (("--save-to=own.py",), "--save-to own.py cannot be created as a folder"),
     ],
 )
 def test_bad_input_is_exit_code_2_and_one_line(

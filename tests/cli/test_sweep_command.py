@@ -58,7 +58,7 @@ def test_good_verdicts_are_exit_code_0_and_a_failed_checkpoint_1(project: Path, 
     words = ("--model=own:model", "--data=own:data", "--loss=own:loss", "--localization=1", "--target=0.1", "--quiet")
     code, out, _ = slt_command("sweep", "w.pt", *words)
     assert code == 0
-    assert out.splitlines()[1].endswith("good")
+    assert out.splitlines()[1].endswith("reliable")
     torch.save(nn.Linear(7, 7).state_dict(), project / "wrong.pt")
     code, out, err = slt_command("sweep", "w*.pt", *words, "--json")
     assert (code, err) == (1, "")
@@ -76,7 +76,7 @@ def test_good_verdicts_are_exit_code_0_and_a_failed_checkpoint_1(project: Path, 
         (("ckpts/*", "--model=own:no_model"), "must return a torch.nn.Module, got dict"),
         (("ckpts/*", "--loss=unknown"), "loss must be one of"),
         (("ckpts/*", "--nbeta=0"), "nbeta must be positive"),
-        (("ckpts/*", "--save-to=own.py"), "cannot be made a folder"),
+        (("ckpts/*", "--save-to=own.py"), "cannot be created as a folder"),
     ],
 )
 def test_bad_input_is_exit_code_2_and_one_line(

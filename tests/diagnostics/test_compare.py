@@ -118,7 +118,7 @@ def test_the_table_fits_a_terminal():
 
 def test_good_verdicts_far_off_are_counted():
     found = compare([estimate(1.0), estimate(1.0)], [analytic.quadratic([1.0, 1.0]), analytic.quadratic([1.0, 0.0])])
-    assert "of these 1 more than 4 standard errors off" in str(found)
+    assert "2 reliable estimates, 1 of them more than 4 standard errors off" in str(found)
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=8, unique=True))
@@ -145,11 +145,11 @@ def test_a_benchmark_tells_the_order():
 @pytest.mark.parametrize(
     ("estimates", "entries", "message"),
     [
-        ([estimate(1.0)], [], "as many, got 1, 0 and 0"),
+        ([estimate(1.0)], [], "equal in number, got 1, 0 and 0"),
         ([1.0], [analytic.quadratic([1.0, 1.0])], r"estimates\[0\] must be an slt.Estimate, got float"),
         ([estimate(1.0)], ["x"], r"entries\[0\] must be an entry of slt.analytic or a toy, got str"),
         ([estimate(1.0)], [analytic.quadratic([1.0])], "as many parameters as move, got 1 of"),
-        ([estimate(1.0, uniform=False)], [analytic.quadratic([1.0, 1.0])], "one precision for each tensor"),
+        ([estimate(1.0, uniform=False)], [analytic.quadratic([1.0, 1.0])], "one precision per tensor"),
     ],
 )
 def test_refusals(estimates: Any, entries: Any, message: str):
@@ -160,7 +160,7 @@ def test_refusals(estimates: Any, entries: Any, message: str):
 def test_a_trace_that_does_not_tell_its_localizer_is_refused():
     made = estimate(1.0)
     settings = {name: value for name, value in made.settings.items() if name != "sizes"}
-    with pytest.raises(InputError, match="must tell its localizer"):
+    with pytest.raises(InputError, match="must have its localizer"):
         compare([replace(made, settings=settings)], [analytic.quadratic([1.0, 1.0])])
 
 
@@ -197,5 +197,5 @@ def test_the_picture_shows_errors_verdicts_and_limits():
 
 
 def test_the_picture_refuses_unequal_lengths():
-    with pytest.raises(InputError, match="one of everything for each"):
+    with pytest.raises(InputError, match="sequences of one length"):
         comparison(["a"], [0.0, 1.0], [(0, 1)], good=[True], limits=[None])

@@ -29,7 +29,7 @@ def test_excluded_chains_are_counted_and_named():
     verdict = judges.judge_living(np.array([True, False, True, False]))
     assert outcome(verdict) == "problem"
     assert kind(verdict) is Problem.NON_FINITE_CHAIN
-    assert detail(verdict) == "2 of 4 chains, by number 1, 3."
+    assert detail(verdict) == "2 of 4 chains (numbers 1, 3)."
 
 
 def frozen(change, distance=None):
@@ -46,7 +46,7 @@ def test_chains_that_move_alike_are_not_frozen():
 def test_a_chain_that_stands_still_or_nearly_is_frozen():
     still = frozen(lambda x: x[1].fill(0.7))
     assert (outcome(still), kind(still)) == ("problem", Problem.FROZEN_CHAIN)
-    assert detail(still) == "1 of 4 chains, by number 2."
+    assert detail(still) == "1 of 4 chains (number 2)."
     assert outcome(frozen(lambda x: x.__imul__([[1], [1], [1], [0.05]]))) == "problem"
 
 
@@ -67,7 +67,7 @@ def test_distance_shows_a_standstill_that_batch_noise_hides():
     distance = np.random.default_rng(1).random((4, 200))
     assert outcome(frozen(lambda x: None, distance)) is None
     distance[3] = 0.4
-    assert detail(frozen(lambda x: None, distance)) == "1 of 4 chains, by number 5."
+    assert detail(frozen(lambda x: None, distance)) == "1 of 4 chains (number 5)."
 
 
 @pytest.mark.parametrize(("acceptance", "expected"), [(0.11, None), (0.09, "problem"), (NAN, "problem")])
@@ -107,6 +107,33 @@ def test_step_bias(bias, value, expected):
 
 
 @pytest.mark.parametrize(
+    ("virial", "error", "expected", "value", "mcse", "problem"),
+    [
+        (99.9, 0.05, 100.0, 50.0, 0.03, False),  # certain by no means
+        (96.6, 0.05, 100.0, 48.3, 0.03, True),
+        (103.4, 0.05, 100.0, 51.7, 0.03, True),
+        (96.6, 1.0, 100.0, 48.3, 0.03, False),  # 3.4 errors
+        (96.6, 0.05, 100.0, 48.3, 1.0, False),  # half the gap is 1.7 errors of the value
+        (99.4, 0.05, 100.0, 48.3, 0.03, False),  # half the gap is under a hundredth of the value
+    ],
+)
+def test_felt(virial, error, expected, value, mcse, problem):
+    verdict = judges.judge_felt(virial, error, expected, value, mcse)
+    assert [finding.kind for finding in verdict.problems] == [Problem.NOT_EQUILIBRATED] * problem
+    assert not verdict.notes
+
+
+@pytest.mark.parametrize(
+    ("bias", "value", "expected"),
+    [(0.0, 2.5, None), (-0.01, 2.5, None), (-0.03, 2.5, "note"), (-0.1, 2.5, "problem"), (-0.1, 0.0, None)],
+)
+def test_rounding(bias, value, expected):
+    verdict = judges.judge_rounding(bias, value)
+    found = {"problem": verdict.problems, "note": verdict.notes}
+    assert {name: len(each) for name, each in found.items() if each} == ({expected: 1} if expected else {})
+
+
+@pytest.mark.parametrize(
     ("depth", "rounding", "value", "mcse", "expected"),
     [
         (0.0, 0.0, 10.0, 0.1, None),
@@ -128,8 +155,10 @@ def test_center(depth, rounding, value, mcse, expected):
 
 
 def test_center_says_how_much_lower():
-    assert detail(judges.judge_center(2.5, 0.0, 10.0, 0.1, nbeta=100.0)).startswith("Lower by at least 0.025 nats")
-    assert "lowers the estimate by 373" in detail(judges.judge_center(0.0, 0.0, -373.0, 1.0, nbeta=100.0))
+    assert detail(judges.judge_center(2.5, 0.0, 10.0, 0.1, nbeta=100.0)).startswith(
+        "the chains found a loss lower by at least 0.025 nats"
+    )
+    assert "too low by at least 373" in detail(judges.judge_center(0.0, 0.0, -373.0, 1.0, nbeta=100.0))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +201,7 @@ def test_forms(variance_value, variance_mcse, expected):
 
 
 @pytest.mark.parametrize(
-    ("others", "trusted"),
+    ("others", "used"),
     [
         (set(), "the first"),
         ({Problem.NOT_A_MINIMUM}, "the second"),
@@ -180,17 +209,27 @@ def test_forms(variance_value, variance_mcse, expected):
         ({Problem.NOT_A_MINIMUM, Problem.FROZEN_CHAIN}, "neither"),
     ],
 )
-def test_forms_that_disagree_say_which_to_trust(others, trusted):
+def test_forms_that_disagree_say_which_to_use(others, used):
     said = detail(judges.judge_forms(10.0, 0.1, 12.0, 0.3, frozenset(others)))
-    assert [one for one in ("the first", "the second", "neither") if f"Trust {one} here" in said] == [trusted]
+    assert [one for one in ("the first", "the second", "neither") if f"use {one}," in said] == [used]
     assert ("frozen chain" in said) == (Problem.FROZEN_CHAIN in others)
+
+
+def test_forms_never_contradict_a_note_that_a_lower_loss_was_found():
+    lower = judges.judge_center(0.2, 0.0, 10.0, 0.1, nbeta=100.0)
+    assert outcome(lower) == "note"
+    noted = frozenset(finding.kind for finding in lower.notes)
+    said = detail(judges.judge_forms(10.0, 0.1, 12.0, 0.3, noted=noted))
+    assert "no loss lower" not in said
+    assert "slightly too low because a lower loss than at w* was found" in said
+    assert "no loss lower than at w* was found" in detail(judges.judge_forms(10.0, 0.1, 12.0, 0.3))
 
 
 def test_checks_that_could_not_be_made_are_a_note():
     assert outcome(judges.judge_records([])) is None
     verdict = judges.judge_records(["surplus", "distance"])
     assert (outcome(verdict), kind(verdict)) == ("note", Problem.NOT_JUDGED)
-    assert detail(verdict) == "The trace has no surplus, no distance."
+    assert detail(verdict) == "the trace does not contain surplus, distance."
 
 
 @pytest.mark.parametrize(
@@ -233,10 +272,10 @@ def test_what_is_slower_than_the_run(slow, expected):
 
 
 def test_localization_is_not_extrapolated_from_draws_with_problems():
-    assert "twice the localization would change the estimate by about -29%" in detail(
+    assert "doubling the localization would change the estimate by about -29%" in detail(
         judges.judge_localization(-0.5, 0.01)
     )
     unsettled = detail(judges.judge_localization(-0.5, 0.01, settled=False))
     assert unsettled.startswith("d log(llc) / d log(localization) is -0.50")
     assert "twice" not in unsettled
-    assert "not to be extrapolated from" in unsettled
+    assert "should not be extrapolated" in unsettled

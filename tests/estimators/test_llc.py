@@ -47,7 +47,7 @@ def test_a_chain_that_blew_up_is_left_out_whole(make_trace, marked):
     assert np.isnan(estimate.per_chain).tolist() == [False, False, True, False]
     (problem,) = estimate.verdict.problems
     assert problem.kind is Problem.NON_FINITE_CHAIN
-    assert "1 of 4 chains, by number 2" in problem.detail
+    assert "1 of 4 chains (number 2)" in problem.detail
 
 
 def test_a_dead_chain_is_left_out_though_its_numbers_are_finite(make_trace):
@@ -69,7 +69,10 @@ def test_thinned_draws_are_averaged_over_all_steps_but_vary_at_the_draws(make_tr
     ("energy", "message"),
     [
         (np.empty((4, 0)), r"this trace has none\. Sample with draws >= 1"),
-        (np.full((3, 10), np.nan), r"all 3 chains of this trace, of 10 draws each, blew up .* Use a smaller step size"),
+        (
+            np.full((3, 10), np.nan),
+            r"all 3 chains of this trace, with 10 draws each, blew up .* Use a smaller step size",
+        ),
     ],
 )
 def test_without_draws_there_is_no_estimate(make_trace, energy, message):
@@ -254,7 +257,7 @@ def test_frozen_chain_is_named_by_its_number_in_the_trace(make_trace, gamma_chai
     energy[2] = energy[2, 0]
     verdict = llc(make_trace(energy, alive=[True, False, True, True])).verdict
     details = {problem.kind: problem.detail for problem in verdict.problems}
-    assert details[Problem.FROZEN_CHAIN] == "1 of 3 chains, by number 2."
+    assert details[Problem.FROZEN_CHAIN] == "1 of 3 chains (number 2)."
 
 
 def test_frozen_chain_beneath_batch_noise(make_trace, gamma_chains):
@@ -314,6 +317,31 @@ def test_step_bias_is_half_the_surplus(make_trace, gamma_chains):
     assert notes(make_trace, energy, **surplus(0.01)) == set()
     # an exact sampler has no step bias, whatever it records
     assert notes(make_trace, energy, **{**surplus(0.06), "unadjusted": False}) == set()
+
+
+def test_a_deficit_where_the_loss_is_felt_is_a_problem(make_trace, gamma_chains):
+    """Slow directions with a small share: 4 of 100 that chains have not filled, beside a virial that all pass."""
+    energy = good(gamma_chains, chains=16)
+    virial = np.random.default_rng(1).normal(6.0, 2.0, size=energy.shape)
+
+    def found(missing, due=6.0):
+        stats = {"virial": virial, "felt": virial - missing}
+        return problems(make_trace, energy, stats=stats, constants={"felt_expected": due})
+
+    assert found(0.0) == set()
+    assert found(0.3) == {Problem.NOT_EQUILIBRATED}
+    assert found(np.nan) == set()  # a sampler that cannot tell
+
+
+def test_rounding_of_a_large_loss_is_a_problem(make_trace, gamma_chains):
+    energy = good(gamma_chains)
+
+    def found(loss, **settings):
+        constants = {"loss_center": loss}
+        return problems(make_trace, energy, nbeta=144.76, constants=constants, **settings)
+
+    assert found(1e5) == {Problem.ROUNDING}
+    assert found(1e4) == found(1e5, unadjusted=True) == found(1e5, state_dtype="float64") == set()
 
 
 def test_center_that_is_not_a_minimum(make_trace, gamma_chains):
@@ -389,7 +417,7 @@ def test_forms_that_disagree_are_a_note(make_trace, gamma_chains):
     """Mean 20, variance 3: as where the chains sit on a plateau."""
     verdict = llc(make_trace(good(gamma_chains) + 17)).verdict
     assert kinds(verdict.notes) == {Problem.FORMS_DISAGREE}
-    assert "Trust the first here" in verdict.notes[0].detail
+    assert "use the first" in verdict.notes[0].detail
 
 
 def test_forms_that_disagree_below_the_loss_at_the_centre_trust_the_variance(make_trace, gamma_chains):
@@ -397,7 +425,7 @@ def test_forms_that_disagree_below_the_loss_at_the_centre_trust_the_variance(mak
     verdict = llc(make_trace(good(gamma_chains) - 2)).verdict
     assert kinds(verdict.problems) == {Problem.NOT_A_MINIMUM}
     (note,) = [finding for finding in verdict.notes if finding.kind is Problem.FORMS_DISAGREE]
-    assert "Trust the second here" in note.detail
+    assert "use the second" in note.detail
 
 
 def test_batch_noise_does_not_enter_a_variance_form(make_trace, gamma_chains):
@@ -408,21 +436,22 @@ def test_batch_noise_does_not_enter_a_variance_form(make_trace, gamma_chains):
 def test_checks_without_their_arrays_are_named(make_trace, gamma_chains):
     absent = {"surplus": None, "prior_energy": None}
     (note,) = llc(make_trace(good(gamma_chains), unadjusted=True, stats=absent)).verdict.notes
-    assert (note.kind, note.detail) == (Problem.NOT_JUDGED, "The trace has no surplus, no prior_energy.")
+    assert (note.kind, note.detail) == (Problem.NOT_JUDGED, "the trace does not contain surplus, prior_energy.")
 
 
-# ---- the way in -----------------------------------------------------------------------------------------
+# ---- the burn-in ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("of_the_trace", [False, True])
-def test_draws_on_the_way_in_do_not_count(make_trace, gamma_chains, of_the_trace):
+def test_draws_of_the_burn_in_do_not_count(make_trace, gamma_chains, of_the_trace):
     energy = good(gamma_chains)
     energy[:, :100] = 50.0
+    assert llc(make_trace(energy, way_in=100)).settings["burn_in"] == 100  # as older traces call it
     late = llc(make_trace(energy[:, 100:]))
-    estimate = llc(make_trace(energy, way_in=100)) if of_the_trace else llc(make_trace(energy), way_in=100)
+    estimate = llc(make_trace(energy, burn_in=100)) if of_the_trace else llc(make_trace(energy), burn_in=100)
     assert estimate.value == late.value
     assert estimate.mcse == late.mcse
-    assert estimate.settings["way_in"] == 100
+    assert estimate.settings["burn_in"] == 100
     assert estimate.trace.draws == 1000
     assert "1000 draws (the first 100 left out)" in str(estimate)
     assert kinds(estimate.verdict.problems) == kinds(late.verdict.problems) == set()
@@ -430,16 +459,16 @@ def test_draws_on_the_way_in_do_not_count(make_trace, gamma_chains, of_the_trace
 
 def test_what_is_asked_for_comes_before_what_the_trace_says(make_trace, gamma_chains):
     energy = good(gamma_chains)
-    assert llc(make_trace(energy, way_in=100), way_in=0).value == llc(make_trace(energy)).value
+    assert llc(make_trace(energy, burn_in=100), burn_in=0).value == llc(make_trace(energy)).value
 
 
 @pytest.mark.parametrize(
-    ("way_in", "message"),
-    [(1000, "must leave draws to average, got 1000 of 1000"), (-1, "at least 0"), (2.5, "got 2.5")],
+    ("burn_in", "message"),
+    [(1000, "must be less than the number of draws, 1000, got 1000"), (-1, "at least 0"), (2.5, "got 2.5")],
 )
-def test_a_way_in_that_leaves_nothing_is_refused(make_trace, gamma_chains, way_in, message):
+def test_a_burn_in_that_leaves_nothing_is_refused(make_trace, gamma_chains, burn_in, message):
     with pytest.raises(SettingsError, match=message):
-        llc(make_trace(good(gamma_chains)), way_in=way_in)
+        llc(make_trace(good(gamma_chains)), burn_in=burn_in)
 
 
 # ---- the error alone ------------------------------------------------------------------------------------

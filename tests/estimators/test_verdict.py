@@ -32,14 +32,26 @@ def test_join_keeps_order():
 
 
 def test_text_gives_sentence_numbers_and_remedy():
-    assert str(ONE) == f"{Problem.NOT_CONVERGED.sentence} R-hat is 1.2. {Problem.NOT_CONVERGED.remedy}"
+    assert str(ONE) == f"{Problem.NOT_CONVERGED.sentence[:-1]}: R-hat is 1.2. {Problem.NOT_CONVERGED.remedy}"
     assert str(Finding(Problem.REMARK, "said at set-up")) == "said at set-up"
     assert str(Verdict()) == "reliable"
-    assert str(Verdict((ONE,), (OTHER,))).splitlines() == [
-        "not reliable",
-        f"  problem: {ONE}",
-        f"  note: {OTHER}",
-    ]
+
+
+def test_a_verdict_is_printed_one_finding_after_the_other_within_100_columns():
+    printed = str(Verdict((ONE,), (OTHER,)))
+    first, *rest = printed.splitlines()
+    assert first == "not reliable"
+    assert max(map(len, rest)) <= 100
+    assert " ".join(printed.split()) == f"not reliable problem: {ONE} note: {OTHER}"
+    assert [line for line in rest if not line.startswith("    ")] == [rest[0], rest[2]]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Problem if kind is not Problem.REMARK])
+def test_each_finding_is_one_or_two_sentences(kind):
+    assert kind.sentence.endswith(".")
+    assert kind.sentence.count(". ") == 0
+    assert kind.remedy.endswith(".")
+    assert kind.remedy.count(". ") == 0
 
 
 def test_findings_cannot_be_changed():

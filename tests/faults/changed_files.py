@@ -24,7 +24,7 @@ from slt.errors import SltError
 
 SETTINGS = {
     **{"unadjusted": True, "full_data": False, "localization": {"w": 1.0}, "localization_zero": False},
-    **{"sampler": "SGLD(step_size=AUTO)", "versions": {"slt": "0"}, "notes": ["a note"], "way_in": 2, "batch_size": 8},
+    **{"sampler": "SGLD(step_size=AUTO)", "versions": {"slt": "0"}, "notes": ["a note"], "burn_in": 2, "batch_size": 8},
 }
 RUN = {"seed": 0, "loss": "mse"}
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]

@@ -117,6 +117,12 @@ def replaced(key: str, array: np.ndarray) -> Callable[[dict[str, Any], dict[str,
         set_field("drawn", to=-1),
         set_field("warmed", to=10**30),
         set_field("files", to={}),
+        set_field("felt", to=None),  # its draws are there
+        set_field("felt", to={"plain": 1}),
+        set_field("felt", "kind", to="slt._store:os.system"),
+        set_field("felt", "fields", 0, to={"leaves": {}}),
+        set_field("felt", "fields", 1, to={"plain": 1}),
+        set_field("felt", "fields", 1, to={"array": "a0", "device": "cpu"}),
         set_field("files", "draws/excess", "row", to=[10**13]),
         replaced("a1", np.zeros((2, 7), np.float32)),
         replaced("a1", np.zeros((2, 3), np.int64)),
@@ -189,7 +195,7 @@ def as_format_1(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ResumeError):
             sample(run)
     environment = {k: v for k, v in held["environment"].items() if k not in ("processor", "device")}
-    old = {"format": 1, "slt": "0.1.0", "identity": taken["exact"].exact, "environment": environment}
+    old = {"format": 1, "slt": "0.1.0", "identity": taken["exact"].fingerprints, "environment": environment}
     (run / "run.json").write_text(json.dumps(old))
 
     def without(tree: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

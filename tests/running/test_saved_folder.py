@@ -54,7 +54,7 @@ def test_a_second_process_is_refused_and_changes_nothing(tmp_path: Path, call: A
         call(folder)
     with taken(folder):
         before = files(folder)
-        with pytest.raises(ResumeError, match="process 4321 on elsewhere works in"):
+        with pytest.raises(ResumeError, match="process 4321 on elsewhere is using"):
             call(folder)
         assert files(folder) == before
     call(folder)
@@ -77,7 +77,7 @@ def test_a_second_thread_is_refused(tmp_path: Path) -> None:
         return True
 
     sample(tmp_path / "run", 21, until=other)
-    assert "another thread of this process works in" in found[0]
+    assert "another thread of this process is using" in found[0]
 
 
 def test_a_file_system_without_locks_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_rmsprop_frozen_after_warmup_has_the_law_of_its_diagonal() -> None:
     trace = run(SGLD(step_size=STEP / 10, preconditioner=RMSprop(decay=0.9, epsilon=0.05)), target)
     metric = trace.get("constant_data", "tuning_metric").astype(float)
     assert np.ptp(metric) > 0.1 * metric.mean()
-    # as many steps as the softest direction needs to forget the way in
+    # as many steps as the softest direction needs to forget the start
     assert abs(z_score(energies(trace), langevin_law(target, STEP / 10, metric).energy, target.dimension)) < 4
 
 

@@ -128,7 +128,7 @@ def test_each_move_counts_as_a_gradient() -> None:
 
 def test_what_a_scale_move_made_good_is_not_called_diverging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hmc, "DIVERGENCE", -math.inf)  # all diverge
-    trace = slt.sample(posterior(), slt.ScaleMoves(slt.HMC()), chains=50, draws=40, warmup=40, progress=False)
+    trace = slt.sample(posterior(), slt.ScaleMoves(slt.HMC(), moves=1), chains=50, draws=40, warmup=40, progress=False)
     assert 0.1 < trace.get("sample_stats", "diverging").mean() < 0.9
 
 
