@@ -31,9 +31,14 @@ _UNFINISHED = {
     Problem.NOT_EQUILIBRATED,
     Problem.DRIFT,
     Problem.SLOW,
+    Problem.STARTS_DISAGREE,
     Problem.TOO_FEW_DRAWS,
 }  # problems that more draws may remove
-_ON_THE_WAY = {Problem.NOT_EQUILIBRATED, Problem.DRIFT}  # problems that may come from early draws alone
+_ON_THE_WAY = {
+    Problem.NOT_EQUILIBRATED,
+    Problem.DRIFT,
+    Problem.STARTS_DISAGREE,
+}  # problems that may come from early draws alone
 
 
 def estimate_llc(
@@ -146,6 +151,7 @@ def estimate_llc(
             save_to=folder,
             ending=lambda: {"notes": [plan.reason, stop.reason], "burn_in": stop.burn_in},
             threads=plan.threads,
+            hot_start=plan.hot_start,
         )
     return llc(trace)
 

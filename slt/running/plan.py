@@ -15,6 +15,7 @@ from slt.posterior import LocalPosterior
 from slt.posterior.localization import is_number
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod, InPlace
+from slt.running.hot_start import ROUNDS
 from slt.running.places import LOOKS_SHARE
 from slt.samplers import HMC, SGLD, Sampler, ScaleMoves
 
@@ -91,6 +92,8 @@ class Plan(NamedTuple):
     """Threads of torch during the run; None leaves the number unchanged."""
     least: int
     """Draws of each chain at least."""
+    hot_start: bool
+    """Whether every second chain begins hot."""
 
 
 def make_plan(
@@ -151,7 +154,18 @@ def make_plan(
     name = type(chosen).__name__
     least = _FEW_DRAWS if few else LEAST_DRAWS
     return Plan(
-        name, batch_size, warmup, draws, cost.thin, draw_gradients, way.chain_method, reason, chains, way.threads, least
+        sampler=name,
+        batch_size=batch_size,
+        warmup=warmup,
+        draws=draws,
+        thin=cost.thin,
+        draw_gradients=draw_gradients,
+        chain_method=way.chain_method,
+        reason=reason,
+        chains=chains,
+        threads=way.threads,
+        least=least,
+        hot_start=few and warmup >= ROUNDS and chains > 1,
     )
 
 
