@@ -149,6 +149,7 @@ def test_the_run_can_be_repeated_by_hand() -> None:
         thin=settings["thin"],
         seed=settings["seed"],
         chain_method=settings["chain_method"],
+        hot_start=settings["hot_start"],
         progress=False,
     )
     assert slt.llc(trace).value == estimate.value

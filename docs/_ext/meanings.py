@@ -50,8 +50,8 @@ MEANINGS = {
     ),
     Problem.STARTS_DISAGREE: Meaning(
         "where half of the chains started from hot draws, as estimate_llc has it for few parameters: when their mean "
-        "energy differs from that of the chains that started at w* by more than {STARTS_ERRORS:g} standard errors and "
-        "{STARTS_SHARE:.0%} of the estimate.",
+        "energy differs from that of the chains that started at w* by more than {STARTS_SHARE:.0%} of the estimate and "
+        "{STARTS_NOTE:g} standard errors, a note, or {STARTS_PROBLEM:g}, a problem.",
         "The loss is low in several places between which chains hardly move, and the estimate says more about where "
         "the chains started than about the posterior.",
     ),

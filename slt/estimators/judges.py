@@ -33,8 +33,10 @@ DRIFT_OWN_ERRORS = 2.0
 # The slow part must be significant, and its spread must matter relative to the value.
 SLOW_ERRORS = 4.0
 SLOW_SHARE = 0.02
-# Both means must differ for certain, and by a share of the value: each of them is half of it.
-STARTS_ERRORS = 4.0
+# The means of both kinds of chains must differ by a share of the value, which is the mean of the two. What is not yet
+# certain is a note, for which a run goes on: half of a gap of four errors would be a bias of four errors of the value.
+STARTS_PROBLEM = 4.0
+STARTS_NOTE = 2.0
 STARTS_SHARE = 0.02
 # The mean of (w - w*) . grad U is the number of parameters. Chains start at w*, so slow directions keep it low, even
 # where the energy is already level. The deficit must be significant, and half of it, which the value could still gain,
@@ -184,13 +186,14 @@ def judge_starts(cold: float, cold_error: float, hot: float, hot_error: float) -
         hot_error: See `hot`.
 
     Returns:
-        The finding, if any.
+        The finding, if any: a problem where the difference is certain, else a note.
     """
-    gap = abs(cold - hot)
-    if not (gap > STARTS_ERRORS * np.hypot(cold_error, hot_error) and gap > STARTS_SHARE * abs(cold + hot) / 2):
+    gap, error = abs(cold - hot), np.hypot(cold_error, hot_error)
+    if not (gap > STARTS_NOTE * error and gap > STARTS_SHARE * abs(cold + hot) / 2):
         return Verdict()
     detail = f"From w* {cold:.4g} +- {cold_error:.2g}, from hot draws {hot:.4g} +- {hot_error:.2g}."
-    return _problem(Problem.STARTS_DISAGREE, detail)
+    finding = Finding(Problem.STARTS_DISAGREE, detail)
+    return Verdict(problems=(finding,)) if gap > STARTS_PROBLEM * error else Verdict(notes=(finding,))
 
 
 def judge_equilibrium(virial: float, mcse: float, expected: float, value: float) -> Verdict:
