@@ -61,9 +61,10 @@ MEANINGS = {
         "{VIRIAL_NOTE:.0%} of that number, a problem above {VIRIAL_PROBLEM:.0%}.",
         "Under the posterior that mean is exactly the number of parameters. All chains start at w*, where it is zero, "
         "and slow directions keep it low while the loss already looks level: the estimate may still be off by up to "
-        "half the difference. The same check is made along the directions that the loss depends on, each weighted by "
-        "the loss's share of the curvature: a problem where that mean is off by more than {FELT_ERRORS:g} standard errors, "
-        "and half the difference is more than {FELT_OWN_ERRORS:g} errors of the estimate and {FELT_PROBLEM:.0%} of it.",
+        "half the difference. The same check is made along the directions that the loss depends on, each weighted "
+        "by the loss's share of the curvature: a problem where that mean is off by more than {FELT_ERRORS:g} standard "
+        "errors, and half the difference is more than {FELT_OWN_ERRORS:g} errors of the estimate and "
+        "{FELT_PROBLEM:.0%} of it.",
     ),
     Problem.DRIFT: Meaning(
         "when the late draws differ from the early ones by more than {DRIFT_ERRORS:g} standard errors, and the mean of "
