@@ -262,6 +262,7 @@ def test_the_bar_says_how_long_a_run_will_go_on() -> None:
 
 def test_a_run_goes_on_while_more_draws_may_mend_it() -> None:
     kinds = {Problem.NOT_CONVERGED, Problem.NOT_EQUILIBRATED, Problem.DRIFT, Problem.SLOW, Problem.TOO_FEW_DRAWS}
+    kinds.add(Problem.STARTS_DISAGREE)
     assert kinds == api._UNFINISHED
 
 
