@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from slt.samplers import SGNHT as SGNHT
     from slt.samplers import Diagonal as Diagonal
     from slt.samplers import RMSprop as RMSprop
+    from slt.samplers import ScaleMoves as ScaleMoves
     from slt.trace import Trace as Trace
 
     __version__: str
@@ -59,6 +60,7 @@ else:
         "RMSprop": "slt.samplers",
         "SGLD": "slt.samplers",
         "SGNHT": "slt.samplers",
+        "ScaleMoves": "slt.samplers",
         "Trace": "slt.trace",
         "estimate_llc": "slt.api",
         "explain": "slt.degeneracy",

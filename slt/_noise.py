@@ -65,6 +65,30 @@ class Random:
             self._first_segment[name] = position
             position += len(sizes)
         self._blocks: dict[tuple[int, str], tuple[int, Tensor]] = {}
+        self._beside: dict[int, Random] = {}
+
+    def beside(self, word: int, uniforms: int) -> "Random":
+        """Return other numbers of the same chains, independent of these: for what moves them besides.
+
+        Args:
+            word: Tells them from further ones.
+            uniforms: Uniform numbers that a step needs for each chain.
+
+        Returns:
+            The numbers, the same at each call.
+        """
+        if word not in self._beside:
+            self._beside[word] = Random(
+                mix(self._seed, word),
+                self._chains,
+                self._leaves,
+                n=self._n,
+                batch_size=self._batch_size,
+                uniforms=uniforms,
+                device=self._device,
+                dtype=self._dtype,
+            )
+        return self._beside[word]
 
     def normal(self, step: int, name: str, out: Tensor | None = None) -> Tensor:
         """Return standard normal numbers for one leaf, (chains, entries).

@@ -1,13 +1,19 @@
 """Parameter dictionaries with a leading chain axis, the sums over them, and trees that contain them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 Params = dict[str, Tensor]
 """Moving parameters of several chains: every leaf has shape (chains, entries)."""
+
+Rows = Annotated[Params, "rows"]
+"""Vectors that all chains share: every leaf has shape (rows, entries), with as many rows as were found."""
+
+Square = Annotated[Tensor, "square"]
+"""A matrix of each chain, (chains, d, d); its entries stand in the order of the leaves, one after another."""
 
 
 def clone(params: Params) -> Params:
@@ -36,6 +42,17 @@ def inner(a: Params, b: Params, weight: Mapping[str, Tensor] | None = None) -> T
         total = part if total is None else total + part
     assert total is not None, "a parameter tree has at least one leaf"
     return total
+
+
+def side_by_side(params: Params) -> Tensor:
+    """Lay the leaves next to each other, (chains, d), float64."""
+    return torch.cat([leaf.double() for leaf in params.values()], dim=1)
+
+
+def cut_like(vectors: Tensor, like: Params) -> Params:
+    """Cut (chains, d) into leaves of the sizes and the type of others, each in memory of its own."""
+    pieces = vectors.split([leaf.shape[1] for leaf in like.values()], dim=1)
+    return {name: piece.to(leaf).contiguous() for (name, leaf), piece in zip(like.items(), pieces, strict=True)}
 
 
 def where(keep: Tensor, a: Params, b: Params) -> Params:

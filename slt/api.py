@@ -31,9 +31,14 @@ _UNFINISHED = {
     Problem.NOT_EQUILIBRATED,
     Problem.DRIFT,
     Problem.SLOW,
+    Problem.STARTS_DISAGREE,
     Problem.TOO_FEW_DRAWS,
 }  # problems that more draws may remove
-_ON_THE_WAY = {Problem.NOT_EQUILIBRATED, Problem.DRIFT}  # problems that may come from early draws alone
+_ON_THE_WAY = {
+    Problem.NOT_EQUILIBRATED,
+    Problem.DRIFT,
+    Problem.STARTS_DISAGREE,
+}  # problems that may come from early draws alone
 
 
 def estimate_llc(
@@ -128,7 +133,7 @@ def estimate_llc(
         if folder is not None and not (folder / RUN_FILE).exists():
             save_plan(folder, plan)
         counted = isinstance(seconds, Gradients)
-        stop = _Stop(target_relative_error, None if counted else start + seconds)
+        stop = _Stop(target_relative_error, None if counted else start + seconds, plan.least)
         trace = sample_within(
             Allowance(seconds.n, plan.draw_gradients) if counted else Allowance(deadline=start + seconds),
             posterior.with_batch_size(plan.batch_size),
@@ -139,13 +144,14 @@ def estimate_llc(
             thin=plan.thin,
             seed=seed,
             until=stop,
-            least=LEAST_DRAWS,
+            least=plan.least,
             forecast=stop.forecast,
             chain_method=plan.chain_method,
             progress=progress,
             save_to=folder,
             ending=lambda: {"notes": [plan.reason, stop.reason], "burn_in": stop.burn_in},
             threads=plan.threads,
+            hot_start=plan.hot_start,
         )
     return llc(trace)
 
@@ -153,9 +159,9 @@ def estimate_llc(
 class _Stop:
     """Ends a run when the interval is narrow enough or the budget is spent, and reports which."""
 
-    def __init__(self, target: float, deadline: float | None) -> None:
-        """Keep the target, and the end of a budget in seconds; None is a budget of gradients, which ends the run."""
-        self._target, self._deadline = target, deadline
+    def __init__(self, target: float, deadline: float | None, least: int = LEAST_DRAWS) -> None:
+        """Keep the target, the least draws, and the end of a budget in seconds; None is one of gradients."""
+        self._target, self._deadline, self._least = target, deadline, least
         self._last: tuple[Trace, Estimate | None] | None = None
         self._error = math.inf
 
@@ -165,7 +171,7 @@ class _Stop:
             return True
         over = self._deadline is not None and time.monotonic() >= self._deadline
         # A verdict takes longer than the draws of small models, so it is computed only when they may be enough.
-        if over or trace.draws < LEAST_DRAWS:
+        if over or trace.draws < self._least:
             return over
         self._error = least_relative_error(trace)
         if self._error > self._target:
@@ -199,11 +205,11 @@ class _Stop:
         if estimate is None:
             return "All chains blew up."
         error, problems = _relative_error(estimate), estimate.verdict.problems
-        narrow, few = self._narrow(estimate), estimate.trace.draws < LEAST_DRAWS
+        narrow, few = self._narrow(estimate), estimate.trace.draws < self._least
         ended = "The target error was reached"
         if few or not narrow:
             ended = f"The budget{' of gradients' if self._deadline is None else ''} ended before "
-            ended += f"each chain had {LEAST_DRAWS} draws" if narrow else "the target was reached"
+            ended += f"each chain had {self._least} draws" if narrow else "the target was reached"
         named = problems or (error <= self._target and not narrow)
         excluded = "; this error does not account for the other findings of the verdict" if named else ""
         return f"{ended}: the error is {error:.2%} of the value, and the target {self._target:.2%}{excluded}."

@@ -48,6 +48,13 @@ MEANINGS = {
         "Each chain then still depends on where it started, and none has explored the whole posterior. R-hat detects "
         "this where the slow part is a tenth of the variance; this check also where the rest of the energy is fast.",
     ),
+    Problem.STARTS_DISAGREE: Meaning(
+        "where half of the chains started from hot draws, as estimate_llc has it for few parameters: when their mean "
+        "energy differs from that of the chains that started at w* by more than {STARTS_SHARE:.0%} of the estimate and "
+        "{STARTS_NOTE:g} standard errors, a note, or {STARTS_PROBLEM:g}, a problem.",
+        "The loss is low in several places between which chains hardly move, and the estimate says more about where "
+        "the chains started than about the posterior.",
+    ),
     Problem.NOT_EQUILIBRATED: Meaning(
         "when the mean of (w - w*) . grad U differs from the number of parameters by more than {VIRIAL_ERRORS:g} "
         "standard errors, and half the difference is more than {VIRIAL_NOTE:.0%} of the estimate: a note above "

@@ -33,6 +33,11 @@ DRIFT_OWN_ERRORS = 2.0
 # The slow part must be significant, and its spread must matter relative to the value.
 SLOW_ERRORS = 4.0
 SLOW_SHARE = 0.02
+# The means of both kinds of chains must differ by a share of the value, which is the mean of the two. What is not yet
+# certain is a note, for which a run goes on: half of a gap of four errors would be a bias of four errors of the value.
+STARTS_PROBLEM = 4.0
+STARTS_NOTE = 2.0
+STARTS_SHARE = 0.02
 # The mean of (w - w*) . grad U is the number of parameters. Chains start at w*, so slow directions keep it low, even
 # where the energy is already level. The deficit must be significant, and half of it, which the value could still gain,
 # must matter relative to the value.
@@ -169,6 +174,26 @@ def judge_slow(slow: Slow, draws: int, value: float) -> Verdict:
     takes = f"needs about {slow.time:.3g} draws to relax" if np.isfinite(slow.time) else "does not relax"
     detail = f"a part of the energy with standard deviation {slow.spread:.3g} {takes}; each chain has {draws}."
     return _problem(Problem.SLOW, detail)
+
+
+def judge_starts(cold: float, cold_error: float, hot: float, hot_error: float) -> Verdict:
+    """STARTS_DISAGREE if chains from w* and chains from hot draws have different mean energies.
+
+    Args:
+        cold: Mean energy of the chains that started at w*; its error is `cold_error`.
+        cold_error: See `cold`.
+        hot: Mean energy of those that started hot; its error is `hot_error`.
+        hot_error: See `hot`.
+
+    Returns:
+        The finding, if any: a problem where the difference is certain, else a note.
+    """
+    gap, error = abs(cold - hot), np.hypot(cold_error, hot_error)
+    if not (gap > STARTS_NOTE * error and gap > STARTS_SHARE * abs(cold + hot) / 2):
+        return Verdict()
+    detail = f"From w* {cold:.4g} +- {cold_error:.2g}, from hot draws {hot:.4g} +- {hot_error:.2g}."
+    finding = Finding(Problem.STARTS_DISAGREE, detail)
+    return Verdict(problems=(finding,)) if gap > STARTS_PROBLEM * error else Verdict(notes=(finding,))
 
 
 def judge_equilibrium(virial: float, mcse: float, expected: float, value: float) -> Verdict:

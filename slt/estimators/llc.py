@@ -318,6 +318,11 @@ def _judge(estimate: Estimate, draws: _Draws, energy: Array, judged: Array) -> V
         judges.judge_center(below, rounding, value, mcse, draws.nbeta),
         judges.judge_localization_zero(bool(settings["localization_zero"])),
     ]
+    if settings.get("hot_start"):
+        hot = estimate.trace.get("constant_data", "hot").astype(bool)[draws.living]
+        if hot.any() and not hot.all():
+            means = [(float(x.mean()), standard_error(x, draws.full_data)) for x in (energy[~hot], energy[hot])]
+            found.append(judges.judge_starts(*means[0], *means[1]))
     if not settings["unadjusted"]:
         # Metropolis chains stay where rounding came out low: an error of variance s^2 takes s^2 off the mean energy.
         found.append(judges.judge_rounding(-(unit**2) / 12, value))

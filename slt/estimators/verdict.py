@@ -20,6 +20,7 @@ class Problem(StrEnum):
     NOT_CONVERGED = "not_converged"
     DRIFT = "drift"
     SLOW = "slow"
+    STARTS_DISAGREE = "starts_disagree"
     NOT_EQUILIBRATED = "not_equilibrated"
     STEP_BIAS = "step_bias"
     ROUNDING = "rounding"
@@ -68,6 +69,10 @@ _TEXTS = {
     Problem.SLOW: (
         "The run is shorter than the autocorrelation time of the chains.",
         "Take more draws after a longer warmup (a larger budget).",
+    ),
+    Problem.STARTS_DISAGREE: (
+        "Chains that started at w* and chains that started from hot draws give different values.",
+        "Take more draws after a longer warmup: a larger budget; or use a stronger localization.",
     ),
     Problem.NOT_EQUILIBRATED: (
         "The chains are still spreading out from w*.",

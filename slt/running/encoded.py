@@ -12,18 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from slt._tree import Params
+from slt._tree import Params, Rows, Square
 from slt.errors import SettingsError
 from slt.posterior.felt import Felt
 from slt.running.advance import Run
 from slt.running.columns import from_bytes
-from slt.samplers import Sampler
+from slt.samplers import Sampler, ScaleMoves
 
 Kinds = Mapping[str, type]
 """Classes that a saved state may hold, by "module:qualified name"."""
 
-Rows = Literal["chains", "one", "any"]
-"""Rows of `Params`: one a chain; one for all, as in a tuning; or as many as were found, as of its basis."""
+Count = Literal["chains", "one", "any"]
+"""Rows of `Params`: one a chain; one for all, as in a tuning; or as many as were found, as of `Rows`."""
 
 DECLARE = (
     "a run is saved by the classes that its sampler declares: annotate what init returns as tuple[State, Tuning, "
@@ -65,6 +65,8 @@ def declared(sampler: Sampler) -> Declared:
     Raises:
         SettingsError: If they do not say it.
     """
+    if isinstance(sampler, ScaleMoves):
+        return declared(sampler.inner)
     returned: dict[str, tuple[Any, ...]] = {}
     for name, length in (("init", 3), ("step", 2), ("adapt", 2), ("pool", 2)):
         try:
@@ -135,18 +137,24 @@ def require_felt(felt: Any, layout: Layout) -> None:
         raise ValueError("its felt directions are not those of the run")
 
 
-def _fits(value: Any, hint: Any, layout: Layout, rows: Rows) -> bool:
+def _fits(value: Any, hint: Any, layout: Layout, rows: Count) -> bool:
     """Whether a value is of a type, and each tensor in it of the size that it must have."""
     if typing.get_origin(hint) in (Union, types.UnionType):
         return any(_fits(value, part, layout, rows) for part in typing.get_args(hint))
     if hint is Tensor:
         return isinstance(value, Tensor) and value.shape == (layout.chains,) and not value.is_complex()
+    if hint == Square:
+        size = sum(layout.leaves.values())
+        shape = (layout.chains, size, size)
+        return isinstance(value, Tensor) and value.shape == shape and value.is_floating_point()
+    if hint == Rows:
+        hint, rows = Params, "any"
     if hint == Params:
         return isinstance(value, dict) and list(value) == list(layout.leaves) and _are_params(value, layout, rows)
     if _is_named_tuple(hint):
         return type(value) is hint and all(
-            _fits(getattr(value, name), field, layout, "any" if (rows, name) == ("one", "basis") else rows)
-            for name, field in typing.get_type_hints(hint).items()
+            _fits(getattr(value, name), field, layout, rows)
+            for name, field in typing.get_type_hints(hint, include_extras=True).items()
         )
     if hint is int:
         return type(value) is int and abs(value) < 2**63
@@ -155,7 +163,7 @@ def _fits(value: Any, hint: Any, layout: Layout, rows: Rows) -> bool:
     return hint in (bool, str, types.NoneType) and type(value) is hint
 
 
-def _are_params(value: Params, layout: Layout, rows: Rows) -> bool:
+def _are_params(value: Params, layout: Layout, rows: Count) -> bool:
     for name, entries in layout.leaves.items():
         leaf = value[name]
         if not isinstance(leaf, Tensor) or not leaf.is_floating_point() or leaf.ndim != 2:

@@ -116,6 +116,7 @@ def _settings(setup: Setup, tuning: Tuned | None) -> dict[str, str]:
         "tuning": fingerprint(found),
         "chain_method": fingerprint(isinstance(setup.bound.evaluator, InPlace)),
         **{name: fingerprint(getattr(setup, name)) for name in ("chains", "warmup", "thin", "seed")},
+        **({"hot_start": fingerprint(True)} if setup.hot_start else {}),  # folders from before it have none
     }
 
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,15 +15,27 @@ from slt.posterior import LocalPosterior
 from slt.posterior.localization import is_number
 from slt.problem import untouched
 from slt.problem.evaluate import ChainMethod, InPlace
+from slt.running.hot_start import ROUNDS
 from slt.running.places import LOOKS_SHARE
-from slt.samplers import HMC, SGLD, Sampler
+from slt.samplers import HMC, SGLD, Sampler, ScaleMoves
 
-AUTOMATIC = {"HMC": HMC, "SGLD": SGLD}
+
+def _for_few() -> ScaleMoves:
+    return ScaleMoves(HMC(mass="dense"))
+
+
+AUTOMATIC: dict[str, Callable[[], Sampler]] = {"HMC": HMC, "SGLD": SGLD, "ScaleMoves": _for_few}
 """The samplers that a plan may choose, by the name it is saved with."""
+
+FEW = 30
+"""Largest number of parameters whose whole covariance is learned, and to which scale moves are made."""
 
 _DRAWS = 100_000  # upper limit; a run normally ends by its target or its budget
 _WARMUP_SHARE = 0.25  # largest share of warmup in the steps of the budget
 _WARMUP_STEPS = {True: 100, False: 5_000}  # by full_data: steps of warmup if the budget is large enough
+# With few parameters a step takes milliseconds: the warmup is longer, for chains to reach the ends of narrow valleys,
+# and so are the draws.
+_FEW_WARMUP, _FEW_DRAWS = 250, 200
 _SGLD_THIN = 10
 # The least number of timed passes over the data, and the least seconds; the fastest pass counts. A pass of a small
 # model is shorter than the delays caused by other programs on the machine.
@@ -77,6 +90,10 @@ class Plan(NamedTuple):
     chains: int
     threads: int | None
     """Threads of torch during the run; None leaves the number unchanged."""
+    least: int
+    """Draws of each chain at least."""
+    hot_start: bool
+    """Whether every second chain begins hot."""
 
 
 def make_plan(
@@ -96,6 +113,7 @@ def make_plan(
     Returns:
         The plan.
     """
+    few = posterior.dimension <= FEW and (sampler == "auto" or isinstance(sampler, ScaleMoves))
     # A run with a budget of gradients is reproducible, so nothing in it may depend on the clock.
     if isinstance(budget, Gradients):
         way, pass_seconds = Way("auto", chains or _CHAINS[0], None), math.nan
@@ -106,12 +124,13 @@ def make_plan(
     passes = budget.n / chains if isinstance(budget, Gradients) else budget / pass_seconds
     batch_size, needed = posterior.batch_size, _HMC_STEPS * HMC().leapfrogs
     if sampler == "auto":
-        chosen: Sampler = HMC() if passes >= needed else SGLD()
+        full: Sampler = _for_few() if few else HMC()
+        chosen = full if passes >= needed else SGLD()
         if not chosen.full_data and batch_size is None:
             batch_size = _BATCH if posterior.n > _BATCH else None
         enough = f"enough for full-data HMC (at least {needed:,})"
         enough = enough if chosen.full_data else f"not {enough}"
-        reason = f"{type(chosen).__name__} was chosen: the budget allows about {passes:,.0f} {_PASSES}, {enough}."
+        reason = f"{_named(chosen)} was chosen: the budget allows about {passes:,.0f} {_PASSES}, {enough}."
     else:
         chosen = sampler
         reason = f"{type(chosen).__name__} was given; the budget allows about {passes:,.0f} {_PASSES}."
@@ -128,12 +147,32 @@ def make_plan(
             # With a small model a minibatch takes longer than its share of the data.
             step_seconds = max(step_seconds, _batch_seconds(posterior, way, batch_size))
         steps, most, draws = max(budget / step_seconds, 1), math.inf, _DRAWS
-    warmup = max(int(min(_WARMUP_STEPS[chosen.full_data], _WARMUP_SHARE * steps, most)), _LEAST_WARMUP)
+    few = few and chosen.full_data
+    warmup = _FEW_WARMUP if few else _WARMUP_STEPS[chosen.full_data]
+    warmup = max(int(min(warmup, _WARMUP_SHARE * steps, most)), _LEAST_WARMUP)
     draw_gradients = chains * cost.thin * cost.longest
     name = type(chosen).__name__
+    least = _FEW_DRAWS if few else LEAST_DRAWS
     return Plan(
-        name, batch_size, warmup, draws, cost.thin, draw_gradients, way.chain_method, reason, chains, way.threads
+        sampler=name,
+        batch_size=batch_size,
+        warmup=warmup,
+        draws=draws,
+        thin=cost.thin,
+        draw_gradients=draw_gradients,
+        chain_method=way.chain_method,
+        reason=reason,
+        chains=chains,
+        threads=way.threads,
+        least=least,
+        hot_start=few and warmup >= ROUNDS and chains > 1,
     )
+
+
+def _named(sampler: Sampler) -> str:
+    if isinstance(sampler, ScaleMoves):
+        return f"{_named(sampler.inner)} with a dense mass and scale moves"
+    return type(sampler).__name__
 
 
 class _Cost(NamedTuple):
@@ -151,6 +190,9 @@ class _Cost(NamedTuple):
 
 
 def _cost(sampler: Sampler, share: float) -> _Cost:
+    if isinstance(sampler, ScaleMoves):
+        inner, moves = _cost(sampler.inner, share), sampler.moves
+        return _Cost(inner.start, inner.step + moves, inner.longest + moves, inner.warmup + moves, 1)
     if sampler.full_data:
         leapfrogs = getattr(sampler, "leapfrogs", 1)
         longest = math.ceil(1.5 * leapfrogs)
@@ -210,7 +252,8 @@ def fastest(posterior: LocalPosterior, chains: int | None, budget: float = math.
 
 def _typical_steps(chains: int, dimension: int) -> float:
     draws = _TYPICAL_DRAWS / (dimension**_TYPICAL_POWER * chains)
-    return _WARMUP_STEPS[True] + max(LEAST_DRAWS, draws)
+    warmup, least = (_FEW_WARMUP, _FEW_DRAWS) if dimension <= FEW else (_WARMUP_STEPS[True], LEAST_DRAWS)
+    return warmup + max(least, draws)
 
 
 def _more_chains(posterior: LocalPosterior, way: Way, seconds: dict[Way, float], budget: float) -> Way:

@@ -17,6 +17,7 @@ from slt.problem.evaluate import InPlace
 from slt.running._groups import join_tuning
 from slt.running.advance import Run
 from slt.running.counted import Counted
+from slt.running.hot_start import hot_chains
 from slt.running.tuning import to_arrays
 from slt.samplers import Sampler
 from slt.trace import Trace
@@ -40,6 +41,7 @@ class Setup:
         thin: Steps from one draw to the next.
         seed: Seed of all randomness.
         notes: What the reader of the estimate should know of the run.
+        hot_start: Whether every second chain begins hot.
     """
 
     posterior: LocalPosterior
@@ -50,6 +52,7 @@ class Setup:
     thin: int
     seed: int
     notes: tuple[str, ...] = ()
+    hot_start: bool = False
 
     @property
     def full_data(self) -> bool:
@@ -72,6 +75,8 @@ def build_trace(
         "loss_center": problem.loss_center,
         "alive": (("chain",), ~torch.cat([run.dead for run in runs]).numpy()),
     }
+    if setup.hot_start:
+        constant["hot"] = (("chain",), hot_chains(range(setup.chains)).numpy())
     if setup.bound.felt is not None:
         constant["felt_expected"] = setup.bound.felt.trace
     for name, value in tuning.items():
@@ -123,6 +128,7 @@ def _settings(setup: Setup, draws: int) -> dict[str, Any]:
         "chains": setup.chains,
         "draws": draws,
         "warmup": setup.warmup,
+        "hot_start": setup.hot_start,
         "thin": setup.thin,
         "seed": setup.seed,
         "gradients": setup.bound.spent,

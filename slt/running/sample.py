@@ -20,6 +20,7 @@ from slt.running.counted import Allowance, Counted
 from slt.running.folder import require_folder, run_folder
 from slt.running.forecast import in_bytes, in_time
 from slt.running.given import require_posterior, require_sampler
+from slt.running.hot_start import ROUNDS
 from slt.running.observed import Observed
 from slt.running.provenance import Setup
 from slt.running.saved import SavedRun
@@ -47,6 +48,7 @@ def sample(
     chain_method: ChainMethod = "auto",
     progress: bool = True,
     save_to: str | os.PathLike[str] | None = None,
+    hot_start: bool = False,
 ) -> Trace:
     """Draw from a local posterior with chains that start at w*.
 
@@ -71,6 +73,9 @@ def sample(
         progress: Whether to show a progress bar.
         save_to: Folder of the run. It is saved every few seconds; after a kill, the same call resumes and ends with the
             same bits, and more `draws` extend it. Observables are streamed there and read from there.
+        hot_start: Whether every second chain begins warmup at nbeta 1, which three tenths of the warmup raise to the
+            posterior's. They find what is far from w*, and the verdict compares them with the others. Takes two
+            chains and 10 steps of warmup.
 
     Returns:
         The trace. Of a saved run it holds all draws there are, be they more than asked for.
@@ -106,6 +111,7 @@ def sample(
         chain_method=chain_method,
         progress=progress,
         save_to=save_to,
+        hot_start=hot_start,
     )
 
 
@@ -129,6 +135,7 @@ def sample_within(
     forecast: Callable[[float], str] | None = None,
     ending: Callable[[], Mapping[str, Any]] = dict,
     threads: int | None = None,
+    hot_start: bool = False,
 ) -> Trace:
     """Do what `sample` does, within an allowance of gradients and time.
 
@@ -152,13 +159,18 @@ def sample_within(
     warmup, seed = require_integer("warmup", warmup, 0), require_integer("seed", seed)
     if until is not None and not callable(until):
         raise SettingsError(f"until must be a function of the trace so far, got {until!r}.")
+    if not isinstance(hot_start, bool) or (hot_start and (chains < 2 or warmup < ROUNDS)):
+        raise SettingsError(
+            f"hot_start must be True or False, and True takes 2 chains and a warmup of {ROUNDS} steps or more, got "
+            f"{hot_start!r} with {chains} and {warmup}."
+        )
     folder = require_folder(save_to)
     with nullcontext() if folder is None else run_folder(folder) as lock, untouched(posterior.problem.model):
         if threads is not None:
             torch.set_num_threads(threads)
         bound = Counted.of(posterior.bind(chain_method, chains), posterior.n)
         observed = Observed(bind_all(observe, posterior, bound), bound.center, chains)
-        setup = Setup(posterior, bound, sampler, chains, warmup, thin, seed)
+        setup = Setup(posterior, bound, sampler, chains, warmup, thin, seed, hot_start=hot_start)
         saved = None if folder is None or lock is None else SavedRun(folder, lock, setup, observed, tuning)
         session = Session(setup, observed, saved)
         if until is not None:

@@ -8,11 +8,11 @@ from slt.errors import ResumeError
 from slt.posterior.localization import is_number
 from slt.running.documents import damage, is_count, read_document, write_document
 from slt.running.folder import PLAN_FILE, RUN_FILE, saving
-from slt.running.plan import AUTOMATIC, Plan
+from slt.running.plan import AUTOMATIC, LEAST_DRAWS, Plan
 from slt.samplers import Sampler
 
 _FORMAT = 2
-_SINCE = {"chains": 8, "threads": None}  # what held before plans named it
+_SINCE = {"chains": 8, "threads": None, "least": LEAST_DRAWS, "hot_start": False}  # what held before plans named it
 
 
 def saved_plan(folder: Path | None) -> Plan | None:
@@ -47,6 +47,8 @@ def saved_plan(folder: Path | None) -> Plan | None:
 def _may_be(name: str, value: Any) -> bool:
     if name in ("sampler", "reason"):
         return isinstance(value, str)
+    if name == "hot_start":
+        return isinstance(value, bool)
     if name == "chain_method":
         return value in ("auto", "vectorized", "in_place")
     if name == "draw_gradients":

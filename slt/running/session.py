@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from slt._noise import Random
 from slt._statistics import MIN_DRAWS
@@ -20,6 +21,7 @@ from slt.running.advance import Draws, Run, advance
 from slt.running.counted import Allowance
 from slt.running.encoded import DECLARE, Layout, declared, require_fit
 from slt.running.folder import saving
+from slt.running.hot_start import HOT_ROUNDS, ROUNDS, hot_chains, nbeta_in_round
 from slt.running.observed import Observed
 from slt.running.places import Places, looks_in
 from slt.running.provenance import Setup, build_trace
@@ -28,7 +30,6 @@ from slt.running.tuning import Tuned, from_arrays
 from slt.trace import Trace
 
 _ENDLESS = Allowance()
-_POOLINGS = 10  # rounds of warmup; between two of them the chains share what they found
 _GROUP_NUMBERS = 2**26  # numbers a group of chains may hold at once in one tensor
 _FIRST_CHECK = 20  # draws before `until` is asked for the first time; then after every fifth more
 _ROUND_SECONDS, _ROUND_DRAWS = 0.5, 50  # of one round: bounds what Ctrl-C loses, and how far a save can be late
@@ -77,6 +78,7 @@ class Session:
             device = self.setup.posterior.problem.device
             w = {name: leaf.repeat(count, 1) for name, leaf in self.setup.bound.center.items()}
             nbeta = torch.full((count,), self.setup.posterior.nbeta, dtype=torch.float64, device=device)
+            nbeta = self._tempered(group, nbeta, 0)
             state, found, adaptation = self.setup.sampler.init(self.setup.bound, w, nbeta, group.random)
             if tuning is not None:
                 found = from_arrays(tuning, found, self.setup.bound.evaluator, sizes, group.chains)
@@ -122,7 +124,8 @@ class Session:
         warmup = self.setup.warmup
         stop = warmup if until is None else until
         looks = looks_in(warmup, self.setup)
-        for end in sorted({round(warmup * (i + 1) / _POOLINGS) for i in range(_POOLINGS)} - {0}):
+        ends = sorted({round(warmup * (i + 1) / ROUNDS) for i in range(ROUNDS)} - {0})
+        for rounds, end in enumerate(ends):
             while self.warmed < min(end, stop):
                 if self.warmed == warmup - looks:
                     count = self._look(looks)
@@ -132,7 +135,11 @@ class Session:
                     self.advance(count, 1, recording=False)
                 self.warmed += count
                 if self.warmed == end:
-                    self._pool()
+                    self._pool(rounds)
+                    self.runs = [
+                        run._replace(nbeta=self._tempered(group, run.nbeta, rounds + 1))
+                        for group, run in zip(self.groups, self.runs, strict=True)
+                    ]
                 if self.warmed == warmup:
                     self._settle()
                 bar.update(count)
@@ -249,10 +256,21 @@ class Session:
         self.step_seconds = (time.monotonic() - start) / (draws * thin)
         return blocks
 
-    def _pool(self) -> None:
+    def _tempered(self, group: Group, nbeta: Tensor, rounds: int) -> Tensor:
+        """Return the nbeta of a group's chains after so many rounds of warmup."""
+        if not self.setup.hot_start:
+            return nbeta
+        cold = self.setup.posterior.nbeta
+        hot = hot_chains(range(group.chains.start, group.chains.stop)).to(nbeta.device)
+        return torch.where(hot, nbeta_in_round(cold, rounds), torch.full_like(nbeta, cold))
+
+    def _pool(self, rounds: int) -> None:
         if self.runs[0].adaptation is None:
             return
-        alive = ~torch.cat([run.dead for run in self.runs]).to(self.setup.posterior.problem.device)
+        alive = ~torch.cat([run.dead for run in self.runs])
+        if self.setup.hot_start and rounds < HOT_ROUNDS:
+            alive = alive & ~hot_chains(range(self.setup.chains))  # what suits a hot chain suits no other
+        alive = alive.to(self.setup.posterior.problem.device)
         adaptation, tuning = self.setup.sampler.pool(
             join([run.adaptation for run in self.runs]), join_tuning([run.tuning for run in self.runs]), alive
         )

@@ -1,12 +1,13 @@
 """What warmup found, as plain arrays: out of a run into a trace, and back through ``tuning=``."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from slt._tree import Rows
 from slt.errors import SettingsError
 from slt.problem.evaluate import Evaluator
 from slt.trace import Trace
@@ -15,16 +16,21 @@ Tuned = Mapping[str, Any] | Trace
 
 
 def to_arrays(tuning: Any, evaluator: Evaluator, sizes: list[int]) -> dict[str, np.ndarray]:
-    """Return every field: (chains,) for a number a chain, (d,) for a number an entry, (rows, d) for a basis."""
-    arrays = {}
+    """Return every field: (chains,) for a number a chain, (d,) for a number an entry, (rows, d) for vectors."""
+    arrays, vectors = {}, _vectors(tuning)
     for name, value in tuning._asdict().items():
         if isinstance(value, Tensor):
             arrays[name] = value.cpu().numpy()
         else:
             tensors = evaluator.unpack(value) if _width(value) == sum(sizes) else list(value.values())
             rows = np.concatenate([_rows(t, size) for t, size in zip(tensors, sizes, strict=True)], axis=1)
-            arrays[name] = rows if name == "basis" else rows[0]
+            arrays[name] = rows if name in vectors else rows[0]
     return arrays
+
+
+def _vectors(tuning: Any) -> set[str]:
+    """Names of the fields that hold `Rows`."""
+    return {name for name, hint in get_type_hints(type(tuning), include_extras=True).items() if hint == Rows}
 
 
 def _rows(tensor: Tensor, size: int) -> np.ndarray:
@@ -40,17 +46,18 @@ def from_arrays(given: Tuned, template: Any, evaluator: Evaluator, sizes: list[i
 
     Raises:
         SettingsError: If a field is missing, unknown, of the wrong shape, or not positive and finite (a basis: finite,
-            with rows shorter than 1).
+            with rows shorter than 1; a factor: upper triangular, with a positive diagonal).
     """
     arrays = tuned_arrays(given)
     fields = template._asdict()
     if set(arrays) != set(fields):
         raise SettingsError(f"tuning must hold {sorted(fields)} for this sampler, got {sorted(arrays)}.")
-    filled = {}
+    filled, vectors = {}, _vectors(template)
     for name, value in fields.items():
         array = np.asarray(arrays[name], dtype=np.float64)
-        if name == "basis":
-            filled[name] = _basis(array, value, evaluator, sizes)
+        if name in vectors:
+            _require_vectors(name, array, sum(sizes))
+            filled[name] = _laid_out(array, value, evaluator, sizes)
             continue
         if not array.size or not bool(np.all((array > 0) & np.isfinite(array))):
             raise SettingsError(f"tuning[{name!r}] must be positive and finite.")
@@ -80,11 +87,19 @@ def tuned_arrays(given: Tuned) -> dict[str, Any]:
     return dict(given)
 
 
-def _basis(array: np.ndarray, like: dict[str, Tensor], evaluator: Evaluator, sizes: list[int]) -> dict[str, Tensor]:
-    if array.ndim != 2 or array.shape[1] != sum(sizes):
-        raise SettingsError(f"tuning['basis'] must have shape (rows, {sum(sizes)}), got {array.shape}.")
-    if not bool(((array**2).sum(1) < 1).all()):
-        raise SettingsError("the rows of tuning['basis'] must be finite and shorter than 1.")
+def _require_vectors(name: str, array: np.ndarray, dimension: int) -> None:
+    rows = dimension if name == "factor" else "rows"
+    if array.ndim != 2 or array.shape[1] != dimension or (name == "factor" and array.shape[0] != dimension):
+        raise SettingsError(f"tuning[{name!r}] must have shape ({rows}, {dimension}), got {array.shape}.")
+    if name == "factor":
+        triangular = bool(np.isfinite(array).all()) and not np.tril(array, -1).any()
+        if not triangular or not bool((np.diag(array) > 0).all()):
+            raise SettingsError("tuning['factor'] must be finite and upper triangular, with a positive diagonal.")
+    elif not bool(((array**2).sum(1) < 1).all()):
+        raise SettingsError(f"the rows of tuning[{name!r}] must be finite and shorter than 1.")
+
+
+def _laid_out(array: np.ndarray, like: dict[str, Tensor], evaluator: Evaluator, sizes: list[int]) -> dict[str, Tensor]:
     leaf = next(iter(like.values()))
     packed = [evaluator.pack(list(torch.from_numpy(row).to(leaf).split(sizes))) for row in array]
     return {name: torch.cat([p[name] for p in packed] or [empty]) for name, empty in like.items()}

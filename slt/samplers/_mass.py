@@ -1,4 +1,4 @@
-"""The mass of Hamiltonian dynamics: a diagonal, and a few stiff directions on top."""
+"""The mass of Hamiltonian dynamics: a diagonal, and a few stiff directions on top; or a whole matrix."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 
 from slt._noise import Random
-from slt._tree import Params, inner, per_chain
+from slt._tree import Params, Rows, Square, cut_like, inner, per_chain, side_by_side
 from slt.posterior import Posterior
 
 _LAST_ROUND = 6  # of warmup in which directions are looked for; the later ones find the step for them
+_LEARN_AT = range(2, 7)  # rounds of warmup after which a whole matrix is taken from what was seen
+_STILL = 1e-12  # of the variance known before: what moved less has not moved
 _LEAST = 0.1  # of a direction's length: below, it is no stiffer than the rest by more than half a percent
 
 
@@ -21,7 +23,7 @@ class Mass(NamedTuple):
 
     diagonal: Params
     """D, one chain."""
-    basis: Params | None = None
+    basis: Rows | None = None
     """B in the coordinates D^{-1/2} w, (rows, entries) a leaf."""
 
     def draw(self, w: Params, random: Random, t: int) -> Params:
@@ -46,6 +48,93 @@ class Mass(NamedTuple):
     def kinetic(self, momentum: Params) -> Tensor:
         """Return p . M^{-1} p / 2, (chains,), float64."""
         return 0.5 * inner(momentum, self.velocity(momentum))
+
+
+class Dense(NamedTuple):
+    """M^{-1} = R^T R, with R upper triangular."""
+
+    factor: Rows
+    """R, (d, entries) a leaf."""
+
+    @classmethod
+    def of(cls, inverse_mass: Tensor, like: Params) -> "Dense":
+        """Factorize M^{-1}, (d, d), float64."""
+        return cls(cut_like(torch.linalg.cholesky(inverse_mass).mT, like))
+
+    def draw(self, w: Params, random: Random, t: int) -> Params:
+        """Draw p ~ N(0, M)."""
+        noise = side_by_side({name: random.normal(t, name) for name in w})
+        return cut_like(torch.linalg.solve_triangular(side_by_side(self.factor), noise.mT, upper=True).mT, w)
+
+    def velocity(self, momentum: Params) -> Params:
+        """Return M^{-1} p."""
+        factor = side_by_side(self.factor)
+        return cut_like(side_by_side(momentum) @ factor.mT @ factor, momentum)
+
+    def kinetic(self, momentum: Params) -> Tensor:
+        """Return p . M^{-1} p / 2, (chains,), float64."""
+        return 0.5 * (side_by_side(momentum) @ side_by_side(self.factor).mT).square().sum(1)
+
+    @property
+    def diagonal(self) -> Params:
+        """The diagonal of M^{-1}, one chain."""
+        return {name: leaf.square().sum(0, keepdim=True) for name, leaf in self.factor.items()}
+
+
+class Covariance(NamedTuple):
+    """Second moments of the positions that warmup has seen, from which M^{-1} is taken."""
+
+    rounds: int
+    positions: int
+    total: Params
+    """Sum of w - w* over this round's steps."""
+    products: Square
+    """Sum of (w - w*)(w - w*)^T, float64."""
+
+    @classmethod
+    def start(cls, w: Params, rounds: int = 0) -> "Covariance":
+        """Begin with no positions."""
+        total = {name: torch.zeros_like(leaf, dtype=torch.float64) for name, leaf in w.items()}
+        flat = side_by_side(total)
+        return cls(rounds, 0, total, flat.new_zeros(*flat.shape, flat.shape[1]))
+
+    def observe(self, away: Params) -> "Covariance":
+        """Take w - w* of every chain in."""
+        if self.rounds >= _LEARN_AT[-1]:
+            return self
+        flat = side_by_side(away)
+        total = {name: leaf + away[name] for name, leaf in self.total.items()}
+        products = self.products + flat.unsqueeze(2) * flat.unsqueeze(1)
+        return Covariance(self.rounds, self.positions + 1, total, products)
+
+    def pool(self, mass: Dense, alive: Tensor) -> tuple["Covariance", Dense | None, float]:
+        """End a round of warmup: a round is learned from at its end, and forgotten.
+
+        Returns:
+            What goes on; the mass, None where it stays; and by how much the direction shrank that shrank most.
+        """
+        if self.rounds >= _LEARN_AT[-1] or not bool(alive.any()) or not self.positions:
+            return self, None, 1.0
+        rounds, fresh = self.rounds + 1, Covariance.start(self.total, self.rounds + 1)
+        if rounds not in _LEARN_AT:
+            return fresh, None, 1.0
+        before = side_by_side(mass.factor)
+        learned = Dense.of(self._shrunk(alive, before), mass.factor)
+        after = side_by_side(learned.factor)
+        change = torch.linalg.svdvals(torch.linalg.solve_triangular(before, after, upper=True, left=False))
+        return fresh, learned, float(change.min())
+
+    def _shrunk(self, alive: Tensor, before: Tensor) -> Tensor:
+        """Return the covariance over the living chains, (d, d), with correlations drawn toward none."""
+        # A few positions cannot make it degenerate. Variances stay: parameters may differ in scale by many orders.
+        count = self.positions * int(alive.sum())
+        mean = side_by_side(self.total)[alive].sum(0) / count
+        found = self.products[alive].sum(0) / count - torch.outer(mean, mean)
+        known = before.square().sum(0)
+        variance = torch.where(found.diagonal() > _STILL * known, found.diagonal(), known)
+        moved = found.diagonal() > _STILL * known
+        weight = count / (count + 2 * len(mean) + 5) * torch.outer(moved, moved)
+        return torch.where(torch.eye(len(mean), dtype=torch.bool, device=mean.device), variance.diag(), weight * found)
 
 
 def _along(vectors: Params, basis: Params, factor: Tensor) -> Params:
@@ -107,8 +196,8 @@ class Directions(NamedTuple):
         if not bool(torch.isfinite(product).all()) or not bool((product != 0).any()):
             return self._replace(rounds=rounds), None
         if rounds == _LAST_ROUND:
-            return self._replace(rounds=rounds), _cut(_stiff(probe, product), self.probe)
-        turned = _cut(torch.linalg.qr(product.T).Q.T, self.probe)
+            return self._replace(rounds=rounds), cut_like(_stiff(probe, product), self.probe)
+        turned = cut_like(torch.linalg.qr(product.T).Q.T, self.probe)
         probes = {name: leaf.index_copy(0, living, turned[name]) for name, leaf in self.probe.items()}
         zero = {name: torch.zeros_like(leaf) for name, leaf in self.product.items()}
         return Directions(rounds, probes, zero), None
@@ -130,10 +219,4 @@ def _stiff(probe: Tensor, product: Tensor) -> Tensor:
 
 def _rows(params: Params, chains: Tensor) -> Tensor:
     """Lay the leaves of some chains side by side, (chains, d), float64."""
-    return torch.cat([leaf[chains].double() for leaf in params.values()], dim=1)
-
-
-def _cut(rows: Tensor, like: Params) -> Params:
-    """Cut rows of d numbers into leaves."""
-    pieces = rows.split([leaf.shape[1] for leaf in like.values()], dim=1)
-    return {name: piece.to(leaf) for (name, leaf), piece in zip(like.items(), pieces, strict=True)}
+    return side_by_side({name: leaf[chains] for name, leaf in params.items()})

@@ -8,16 +8,17 @@ import torch
 from torch import Tensor
 
 from slt._noise import Random
-from slt._tree import Params, clone, inner, per_chain, where
+from slt._tree import Params, Rows, clone, inner, per_chain, side_by_side, where
 from slt.errors import SettingsError
 from slt.posterior import Posterior
 from slt.posterior.localization import is_number
-from slt.samplers._adaptation import Moments, StepSearch, localizer_frequency
-from slt.samplers._mass import Directions, Mass
+from slt.samplers._adaptation import DualAverage, Moments, StepSearch, localizer_frequency
+from slt.samplers._mass import Covariance, Dense, Directions, Mass
 from slt.samplers.preconditioning import Diagonal, Learning, check_preconditioner
 from slt.samplers.protocol import AUTO, Auto, Info
 
 DIVERGENCE = 1000.0  # energy error in nats beyond which a trajectory has left the hills (Stan's threshold)
+_DENSEST = 512  # parameters of which a chain may hold a matrix
 _SEARCH = 60  # doublings or halvings of the first step at most
 _TURN = math.pi / 2  # radians of the localizer's own oscillation, beyond which a trajectory comes back
 
@@ -44,7 +45,19 @@ class LowRankTuning(NamedTuple):
     step_size: Tensor
     leapfrogs: Tensor
     inverse_mass: Params
-    basis: Params
+    basis: Rows
+
+
+class DenseTuning(NamedTuple):
+    """The same with a mass that is a whole matrix: M^{-1} = R^T R, shared by all chains."""
+
+    step_size: Tensor
+    leapfrogs: Tensor
+    factor: Rows
+    """R, upper triangular, (d, entries) a leaf."""
+
+
+AnyTuning = Tuning | LowRankTuning | DenseTuning
 
 
 class Adaptation(NamedTuple):
@@ -53,6 +66,7 @@ class Adaptation(NamedTuple):
     search: StepSearch | None
     learning: Learning | None
     directions: Directions | None
+    covariance: Covariance | None
     frequency: Tensor
     """Of the localizer's own oscillation in this mass, radians a unit of time; (chains,)."""
     most: int
@@ -82,7 +96,8 @@ class HMC:
         jitter: Power of the uniform number by which a trajectory's step is shortened, >= 0; 0 leaves it.
         mass: "localizer", M^{-1} = the localizer's unit squared; "diagonal", variances seen in warmup; "low_rank", the
             localizer with one stiff direction a chain, found in warmup from the mean Hessian of the posterior (one more
-            gradient a step there); or a `Diagonal` of one's own.
+            gradient a step there); "dense", the whole covariance seen in warmup, for at most 512 parameters; or a
+            `Diagonal` of one's own.
 
     Raises:
         SettingsError: If a setting is outside its range.
@@ -95,7 +110,7 @@ class HMC:
     leapfrogs: int = 8
     target_acceptance: float = 0.8
     jitter: float = 1.0
-    mass: Literal["localizer", "diagonal", "low_rank"] | Diagonal = "localizer"
+    mass: Literal["localizer", "diagonal", "low_rank", "dense"] | Diagonal = "localizer"
 
     full_data = True
     uniforms = 2
@@ -111,16 +126,29 @@ class HMC:
             raise SettingsError(f"target_acceptance must be in (0, 1), got {self.target_acceptance}.")
         if not is_number(self.jitter) or not 0 <= self.jitter < math.inf:
             raise SettingsError(f"jitter must be a number >= 0, got {self.jitter!r}.")
-        check_preconditioner("mass", self.mass, ("localizer", "diagonal", "low_rank"), (Diagonal,))
+        check_preconditioner("mass", self.mass, ("localizer", "diagonal", "low_rank", "dense"), (Diagonal,))
 
     def init(
         self, posterior: Posterior, w: Params, nbeta: Tensor, random: Random
-    ) -> tuple[State, Tuning | LowRankTuning, Adaptation | None]:
-        """Evaluate at w; without a step size, search for one that is about right there."""
+    ) -> tuple[State, Tuning | LowRankTuning | DenseTuning, Adaptation | None]:
+        """Evaluate at w; without a step size, search for one that is about right there.
+
+        Returns:
+            State, tuning and adaptation.
+
+        Raises:
+            SettingsError: If the mass is to be dense, of more parameters than that is for.
+        """
+        if self.mass == "dense" and posterior.dimension > _DENSEST:
+            raise SettingsError(
+                f'mass="dense" holds a matrix of the parameters for each chain: at most {_DENSEST} may move, got '
+                f'{posterior.dimension:,}. Take mass="diagonal" or "low_rank".'
+            )
         state = State(w, *posterior.evaluate(w))
         diagonal = self.mass.lay_out(posterior) if isinstance(self.mass, Diagonal) else clone(posterior.metric)
         learning = Learning(0, Moments.start(w)) if self.mass == "diagonal" else None
         directions = Directions.start(w, random) if self.mass == "low_rank" else None
+        covariance = Covariance.start(w) if self.mass == "dense" else None
         search = None
         if isinstance(self.step_size, Auto):
             step_size = search_step(posterior, state, Mass(diagonal), nbeta, random)
@@ -132,13 +160,17 @@ class HMC:
         tuning = Tuning(step_size, torch.full_like(nbeta, most), diagonal)
         if self.mass == "low_rank":
             tuning = LowRankTuning(*tuning, {name: leaf[:0] for name, leaf in w.items()})
-        if search is None and learning is None and directions is None:
+        if self.mass == "dense":
+            whole = {name: leaf.expand(1, w[name].shape[1]) for name, leaf in diagonal.items()}
+            factor = Dense.of(side_by_side(whole).squeeze(0).diag(), w).factor
+            tuning = DenseTuning(tuning.step_size, tuning.leapfrogs, factor)
+        if search is None and learning is None and directions is None and covariance is None:
             return state, tuning, None
         frequency = torch.full_like(nbeta, localizer_frequency(posterior, diagonal))
-        return state, tuning, Adaptation(search, learning, directions, frequency, most)
+        return state, tuning, Adaptation(search, learning, directions, covariance, frequency, most)
 
     def step(
-        self, posterior: Posterior, state: State, tuning: Tuning | LowRankTuning, nbeta: Tensor, random: Random, t: int
+        self, posterior: Posterior, state: State, tuning: AnyTuning, nbeta: Tensor, random: Random, t: int
     ) -> tuple[State, Info]:
         """Follow one trajectory and accept or stay."""
         uniform = random.uniform(t).to(nbeta.device)
@@ -157,33 +189,36 @@ class HMC:
         posterior: Posterior,
         adaptation: Adaptation,
         state: State,
-        tuning: Tuning | LowRankTuning,
+        tuning: AnyTuning,
         info: Info,
         nbeta: Tensor,
         random: Random,
         t: int,
-    ) -> tuple[Adaptation, Tuning | LowRankTuning]:
+    ) -> tuple[Adaptation, AnyTuning]:
         """Move the step toward the acceptance target; learn where the mass is learned."""
-        search, learning, directions, frequency, most = adaptation
+        search, learning, directions, covariance, frequency, most = adaptation
         step_size = tuning.step_size
         if search is not None:
             search, step_size = search.update(info.acceptance, self.target_acceptance, step_size)
+        mass = _mass(tuning)
+        if learning is not None or covariance is not None:
+            frequency = torch.full_like(nbeta, localizer_frequency(posterior, mass.diagonal))
         if learning is not None:
             learning = learning.observe(state.w)
-            frequency = torch.full_like(nbeta, localizer_frequency(posterior, tuning.inverse_mass))
-        if directions is not None:
+        if covariance is not None:
+            covariance = covariance.observe(posterior.away(state.w))
+        if directions is not None and isinstance(mass, Mass):
             # a step is a length in units of the mass's square root, so is this
             radius = step_size / math.sqrt(posterior.dimension)
-            directions = directions.observe(posterior, _mass(tuning), state.w, state.grad, nbeta, radius)
-        return Adaptation(search, learning, directions, frequency, most), tuning._replace(step_size=step_size)
+            directions = directions.observe(posterior, mass, state.w, state.grad, nbeta, radius)
+        adaptation = Adaptation(search, learning, directions, covariance, frequency, most)
+        return adaptation, tuning._replace(step_size=step_size)
 
-    def pool(
-        self, adaptation: Adaptation, tuning: Tuning | LowRankTuning, alive: Tensor
-    ) -> tuple[Adaptation, Tuning | LowRankTuning]:
+    def pool(self, adaptation: Adaptation, tuning: AnyTuning, alive: Tensor) -> tuple[Adaptation, AnyTuning]:
         """Share the step among the living chains; take the mass from what they have seen."""
-        search, learning, directions, frequency, most = adaptation
-        changed = False
-        if learning is not None:
+        search, learning, directions, covariance, frequency, most = adaptation
+        changed, learned, shrunk = False, None, 1.0
+        if learning is not None and isinstance(tuning, Tuning):
             learning, inverse_mass, ratio = learning.pool("diagonal", tuning.inverse_mass, alive)
             changed = ratio is not None
             tuning = tuning._replace(inverse_mass=inverse_mass)
@@ -191,14 +226,24 @@ class HMC:
             directions, basis = directions.pool(alive)
             if basis is not None:
                 tuning, changed = tuning._replace(basis=basis), True
+        if covariance is not None and isinstance(tuning, DenseTuning):
+            covariance, learned, shrunk = covariance.pool(Dense(tuning.factor), alive)
+            if learned is not None:
+                tuning, changed = tuning._replace(factor=learned.factor), True
         if search is not None:
             search, step_size = search.pool(tuning.step_size, self.target_acceptance, alive, restart=changed)
+            if learned is not None:
+                # What shrank most was what held the step down: its own step stays, up to that of a round posterior.
+                step_size = (step_size / shrunk).clamp(max=1.0).maximum(step_size)
+                search = search._replace(dual=DualAverage.start(step_size))
             angle = frequency * step_size  # of the longest leapfrog, in radians
             tuning = tuning._replace(step_size=step_size, leapfrogs=(_TURN / angle).clamp(1, most))
-        return Adaptation(search, learning, directions, frequency, most), tuning
+        return Adaptation(search, learning, directions, covariance, frequency, most), tuning
 
 
-def _mass(tuning: Tuning | LowRankTuning) -> Mass:
+def _mass(tuning: AnyTuning) -> Mass | Dense:
+    if isinstance(tuning, DenseTuning):
+        return Dense(tuning.factor)
     # A basis without rows, before any was found, is passed over.
     rows = tuning.basis if isinstance(tuning, LowRankTuning) else None
     return Mass(tuning.inverse_mass, rows if rows and next(iter(rows.values())).shape[0] else None)
@@ -258,7 +303,7 @@ def trajectory(
     posterior: Posterior,
     state: State,
     momentum: Params,
-    mass: Mass,
+    mass: Mass | Dense,
     step_size: Tensor,
     nbeta: Tensor,
     leapfrogs: int,

@@ -129,8 +129,8 @@ def test_under_a_budget_of_seconds_all_checkpoints_have_the_sampler_of_the_first
     monkeypatch.setattr("slt.running.plan.fastest", slower)
     settings = {**FAST, "budget": 1.0}
     found = slt.sweep([folder / "step-2.pt", folder / "step-10.pt"], factory, data(), "cross_entropy", **settings)
-    samplers = [str(estimate.settings["sampler"])[:4] for estimate in found.estimates.values()]
-    assert samplers == ["HMC(", "HMC("]
+    samplers = [estimate.settings["method"] for estimate in found.estimates.values()]
+    assert samplers == ["ScaleMoves", "ScaleMoves"]
 
 
 def test_under_a_budget_of_seconds_all_checkpoints_have_the_chains_of_the_first(

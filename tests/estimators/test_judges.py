@@ -271,6 +271,23 @@ def test_what_is_slower_than_the_run(slow, expected):
     assert expected is None or kind(verdict) is Problem.SLOW
 
 
+@pytest.mark.parametrize(
+    ("hot", "error", "expected"),
+    [
+        (0.40, 0.010, "problem"),  # a gap of .1 at a joint error of .014
+        (0.40, 0.020, "note"),  # at .028
+        (0.40, 0.040, None),  # at .057
+        (0.60, 0.010, "problem"),
+        (0.491, 0.0001, None),  # for certain, but under 2 %
+        (0.489, 0.0001, "problem"),
+    ],
+)
+def test_chains_from_two_kinds_of_starts_must_agree(hot, error, expected):
+    verdict = judges.judge_starts(0.5, error, hot, error)
+    assert outcome(verdict) == expected
+    assert expected is None or kind(verdict) is Problem.STARTS_DISAGREE
+
+
 def test_localization_is_not_extrapolated_from_draws_with_problems():
     assert "doubling the localization would change the estimate by about -29%" in detail(
         judges.judge_localization(-0.5, 0.01)

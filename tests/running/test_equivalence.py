@@ -13,7 +13,7 @@ from slt.problem import untouched
 from slt.problem.evaluate import InPlace
 from slt.running import sample
 from slt.running.session import Session
-from slt.samplers import HMC, MALA, SGLD, SGNHT, RMSprop, Sampler
+from slt.samplers import HMC, MALA, SGLD, SGNHT, RMSprop, Sampler, ScaleMoves
 from slt.testing.walk import Walk, cloned, differing
 from slt.trace import Trace
 from tests.models import CASES, drawn, mean_only, mlp, per_example
@@ -28,6 +28,9 @@ RUNS: dict[str, tuple[Sampler, int | None]] = {
     "HMC": (HMC(step_size=0.05, leapfrogs=3), None),
     "HMC with a diagonal mass": (HMC(step_size=0.05, leapfrogs=3, mass="diagonal"), None),
     "HMC with a low-rank mass": (HMC(step_size=0.05, leapfrogs=3, mass="low_rank"), None),
+    "HMC with a dense mass": (HMC(step_size=0.05, leapfrogs=3, mass="dense"), None),
+    "scale moves beside HMC": (ScaleMoves(HMC(step_size=0.05, leapfrogs=3)), None),
+    "scale moves beside MALA": (ScaleMoves(MALA(step_size=1e-3), moves=3), None),
     "SGLD of second order, controlled": (SGLD(step_size=2e-4, second_order=True, control_variate=True), 8),
     "SGLD with RMSprop": (SGLD(step_size=2e-5, preconditioner=RMSprop(epsilon=0.1)), 8),
     "SGLD with adaptive RMSprop": (SGLD(step_size=2e-5, preconditioner=RMSprop(epsilon=0.1, adaptive=True)), 8),

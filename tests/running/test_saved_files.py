@@ -249,10 +249,12 @@ def test_a_sampler_that_does_not_declare_its_state_is_refused_at_the_start(tmp_p
         slt.SGNHT(preconditioner="diagonal"),
         slt.MALA(preconditioner="diagonal"),
         slt.HMC(leapfrogs=1, mass="low_rank"),
+        slt.HMC(leapfrogs=1, mass="dense"),
+        slt.ScaleMoves(slt.HMC(leapfrogs=1, mass="dense")),
         slt.SGLD(preconditioner=slt.RMSprop(decay=0.9, epsilon=0.1)),
         slt.SGLD(step_size=1e-3, preconditioner=slt.RMSprop(decay=0.9, epsilon=0.1, adaptive=True)),
     ],
-    ids=["SGNHT", "MALA", "HMC", "SGLD", "adaptive"],
+    ids=["SGNHT", "MALA", "HMC", "dense", "scale moves", "SGLD", "adaptive"],
 )
 @pytest.mark.parametrize("method", ["vectorized", "in_place"])
 def test_every_shipped_sampler_is_read_back(

@@ -13,7 +13,7 @@ from slt._tree import per_chain
 from slt.errors import ContractError, SettingsError
 from slt.posterior import Posterior
 from slt.problem.evaluate import Evaluation
-from slt.samplers import Sampler, hmc, mala, sgld, sgnht
+from slt.samplers import Sampler, hmc, mala, scale_moves, sgld, sgnht
 from slt.testing import CHECKS, Check, Report, Well, check_sampler, langevin_law, require_caught, runs
 
 PROMISES = CHECKS[: CHECKS.index("energy")]
@@ -65,10 +65,13 @@ SHIPPED: dict[str, Stated] = {
     "HMC of few leapfrogs": Stated(slt.HMC(leapfrogs=3), {"order": 2}),
     "HMC with a diagonal mass": Stated(slt.HMC(leapfrogs=4, mass="diagonal"), {"order": 2}),
     "HMC with a low-rank mass": Stated(slt.HMC(leapfrogs=4, mass="low_rank"), {"order": 2}),
+    "HMC with a dense mass": Stated(slt.HMC(leapfrogs=4, mass="dense"), {"order": 2}),
+    "scale moves beside HMC": Stated(slt.ScaleMoves(slt.HMC(leapfrogs=3, mass="dense")), {"order": 2}),
+    "scale moves beside MALA": Stated(slt.ScaleMoves(slt.MALA()), {"order": 1.5}),
 }
 # Each algorithm is checked whole with every change; its options, and laws that `test_laws` tests too, when asked for.
 LAWLESS = "SGLD with adaptive RMSprop"  # its metric depends on w, and the drift that this calls for is left out
-PROMISED = ("SGLD by a fixed step", "SGNHT", "MALA", "HMC of few leapfrogs")
+PROMISED = ("SGLD by a fixed step", "SGNHT", "MALA", "HMC of few leapfrogs", "scale moves beside HMC")
 LAWFUL = ("SGLD by a fixed step", "MALA")
 
 
@@ -166,6 +169,22 @@ def forward_only(noise, force, end_force, metric, step_size):
     return noise
 
 
+def unstretched(powers: Tensor) -> Tensor:
+    """The Jacobian is left out."""
+    return torch.zeros_like(powers[..., 0])
+
+
+def outward(uniforms: Tensor) -> Tensor:
+    """Moves go outward alone, with no way back."""
+    return choose_size(uniforms).abs()
+
+
+def undensed(mass, w, random, t):
+    """The momentum does not know of the correlations and the scales."""
+    return {name: random.normal(t, name) for name in w}
+
+
+choose_size = scale_moves.choose_size
 controlled = Posterior.controlled
 kick, heat, propose, reverse_noise = sgnht.kick, sgnht.heat, mala.propose, mala.reverse_noise
 
@@ -200,6 +219,15 @@ CAUGHT: dict[str, Mutant] = {
     "HMC momentum without its directions": Mutant(
         hmc.Mass, "draw", undirected, SHIPPED["HMC with a low-rank mass"], ["energy"]
     ),
+    "HMC momentum without its dense mass": Mutant(
+        hmc.Dense, "draw", undensed, SHIPPED["HMC with a dense mass"], ["energy"]
+    ),
+    "scale moves without their Jacobian": Mutant(
+        scale_moves, "log_jacobian", unstretched, SHIPPED["scale moves beside MALA"], ["energy", "virial"]
+    ),
+    "scale moves outward alone": Mutant(
+        scale_moves, "choose_size", outward, SHIPPED["scale moves beside MALA"], ["energy", "virial"]
+    ),
     "HMC without Metropolis": Mutant(
         hmc, "acceptance_probability", always, Stated(slt.HMC(step_size=0.07, jitter=0.0), {}), ["energy"]
     ),
@@ -212,7 +240,13 @@ CAUGHT: dict[str, Mutant] = {
     "SGNHT at another temperature": Mutant(sgnht, "heat", hotter, SHIPPED["SGNHT"], ["energy"]),
 }
 
-SEEN_FAST = ("SGLD noise x 1.05", "noise not averaged", "MALA without the way back")
+SEEN_FAST = (
+    "SGLD noise x 1.05",
+    "noise not averaged",
+    "MALA without the way back",
+    "scale moves without their Jacobian",
+    "scale moves outward alone",
+)
 
 
 @pytest.mark.parametrize("name", slow(CAUGHT, SEEN_FAST))

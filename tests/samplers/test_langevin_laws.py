@@ -113,7 +113,7 @@ def test_the_thermostat_absorbs_noise_that_is_the_same_in_all_directions() -> No
     assert np.isnan(trace.get("sample_stats", "surplus")).all()
 
 
-@pytest.mark.parametrize("mass", ["diagonal", "low_rank", own(spread())])
+@pytest.mark.parametrize("mass", ["diagonal", "low_rank", "dense", own(spread())])
 def test_hmc_is_exact_with_any_mass(mass: str | Diagonal) -> None:
     target = well()
     sampler = HMC(mass=mass)  # pyright: ignore[reportArgumentType]
