@@ -39,6 +39,7 @@ def test_a_benchmark_runs_to_its_end(name: str, tmp_path: Path) -> None:
     [
         ("accuracy", ["--only", "quadratic(2)"], "quadratic(2) | 2 | "),
         ("coverage", ["--only", "quadratic(1)", "--repeats", "2"], "| `quadratic(1)` | 0.4966 | "),
+        ("few_parameters", ["--only", "x + y", "--seeds", "1"], "x² (x + y)² | (0, 0) | 1000 | 1 | 0.3815 | 0 | "),
         ("nested_powers", ["--only", "r = 2, 1 copy"], "r = 2, 1 copy | (3/4, 1) | "),
     ],
 )
