@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, cast
 
 import torch
@@ -86,7 +86,9 @@ def refusals_by_name() -> Iterator[None]:
 
 
 def _kept_values() -> AbstractContextManager[None]:
-    """Refuse what would recompute values later, by when the weights have been put back."""
+    """Refuse what would recompute values with other weights later; not inside hooks of the user's own."""
+    if torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:  # pyright: ignore[reportAttributeAccessIssue]
+        return nullcontext()
     return torch.autograd.graph.disable_saved_tensors_hooks("torch.utils.checkpoint")
 
 

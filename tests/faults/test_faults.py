@@ -68,7 +68,7 @@ def test_all_chains_dead_is_an_error_of_its_own() -> None:
 
     trace = sampled(dead)
     assert not trace.alive.any()
-    with pytest.raises(NoDrawsError, match="living"):
+    with pytest.raises(NoDrawsError, match="stayed finite"):
         slt.llc(trace)
 
 

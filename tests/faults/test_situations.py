@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import slt
-from tests.faults import situations_known, situations_world
+from tests.faults import situations_world
 from tests.faults.situations import (
     AXES,
     CONTEXTS,
@@ -24,7 +24,6 @@ from tests.faults.situations import (
     PLAIN,
     REFUSED,
     RIGHT,
-    Outcome,
     Situation,
     outcome,
     outcomes,
@@ -51,7 +50,7 @@ def _explained() -> None:
 
 
 def unexpected(chosen: list[Situation]) -> list[str]:
-    return [one.line for one in outcomes(chosen) if not one.good and not situations_known.excused(one)]
+    return [one.line for one in outcomes(chosen) if not one.good]
 
 
 def test_there_are_hundreds_on_every_axis() -> None:
@@ -75,15 +74,6 @@ def test_a_sample_comes_to_what_was_to_be_expected() -> None:
 @pytest.mark.usefixtures("_explained")
 def test_all_come_to_what_was_to_be_expected() -> None:
     assert unexpected(EVERY) == []
-
-
-@pytest.mark.exact
-@pytest.mark.usefixtures("_explained")
-def test_what_is_known_to_fail_still_does() -> None:
-    """An entry that holds again is taken out of the list, so that the next change is seen."""
-    alone = [one for one in EVERY if " x " not in one.axes]
-    failed = {(one.situation.axes, situations_known.entry(one.situation)) for one in outcomes(alone) if not one.good}
-    assert {(axis, name) for axis, names in situations_known.KNOWN.items() for name in names} - failed == set()
 
 
 # What the table would see: each is a fault put into slt, or into what a user hands over.
@@ -209,11 +199,6 @@ def test_a_model_that_is_another_since_is_refused(change: Any) -> None:
 
 def test_the_users_own_exception_is_told_apart(tmp_path: Path) -> None:
     assert outcome(Situation(model="raises"), tmp_path).kind == OWN
-
-
-def test_a_known_failure_excuses_nothing_else() -> None:
-    found = Outcome(Situation(), FAILED, "wrong value")
-    assert not situations_known.excused(found)
 
 
 def test_every_model_is_at_its_minimum() -> None:
