@@ -13,7 +13,7 @@ import slt
 ROOT = Path(__file__).parents[1]
 NAMES = {
     *("AUTO", "Diagonal", "Estimate", "Explanation", "Forecast", "FunctionalDimension", "Gradients", "HMC"),
-    *("LocalPosterior", "MALA", "RLCT", "RMSprop", "SGLD", "SGNHT", "Trace"),
+    *("LocalPosterior", "MALA", "RLCT", "RMSprop", "SGLD", "SGNHT", "ScaleMoves", "Trace"),
     *("analytic", "degeneracy", "diagnostics", "errors", "observables", "plots", "testing", "toys"),
     *("estimate_llc", "explain", "forecast", "from_devinterp", "functional_dimension", "gaussian_loss", "llc"),
     *("sample", "sweep"),

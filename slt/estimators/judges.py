@@ -191,7 +191,7 @@ def judge_starts(cold: float, cold_error: float, hot: float, hot_error: float) -
     gap, error = abs(cold - hot), np.hypot(cold_error, hot_error)
     if not (gap > STARTS_NOTE * error and gap > STARTS_SHARE * abs(cold + hot) / 2):
         return Verdict()
-    detail = f"From w* {cold:.4g} +- {cold_error:.2g}, from hot draws {hot:.4g} +- {hot_error:.2g}."
+    detail = f"from w* {cold:.4g} +- {cold_error:.2g}, from hot draws {hot:.4g} +- {hot_error:.2g}."
     finding = Finding(Problem.STARTS_DISAGREE, detail)
     return Verdict(problems=(finding,)) if gap > STARTS_PROBLEM * error else Verdict(notes=(finding,))
 
@@ -236,8 +236,8 @@ def judge_felt(virial: float, error: float, expected: float, value: float, mcse:
         return Verdict()
     return _problem(
         Problem.NOT_EQUILIBRATED,
-        f"Along the directions that the loss depends on, the mean of (w - w*) . grad U is {virial:.4g} +- {error:.2g}, "
-        f"and should be {expected:.4g}: the estimate may still change by about {gap / 2:+.2g}.",
+        f"along the directions that the loss depends on, the mean of (w - w*) . grad U is {virial:.4g} +- {error:.2g}, "
+        f"and should be {expected:.4g}. The estimate may still change by about {gap / 2:+.2g}.",
     )
 
 
@@ -254,7 +254,7 @@ def judge_rounding(bias: float, value: float) -> Verdict:
     share = abs(bias / value) if value else 0.0
     if not share > ROUNDING_NOTE:
         return Verdict()
-    finding = Finding(Problem.ROUNDING, f"It may change the estimate by up to about {bias:.2g}.")
+    finding = Finding(Problem.ROUNDING, f"this may change the estimate by up to about {bias:.2g}.")
     return Verdict(notes=(finding,)) if share <= ROUNDING_PROBLEM else Verdict(problems=(finding,))
 
 

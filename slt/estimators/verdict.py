@@ -88,7 +88,7 @@ _TEXTS = {
     ),
     Problem.ROUNDING: (
         "The losses are rounded too coarsely for this temperature.",
-        "Subtract the constant from the loss that makes it large, or use a model and data in float64.",
+        "Subtract a constant from the loss if it has a large one, or use a model and data in float64.",
     ),
     Problem.NOT_A_MINIMUM: (
         "w* is not a minimum.",

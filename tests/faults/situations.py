@@ -185,7 +185,7 @@ def _alone() -> Iterator[Situation]:
                     yield Situation(**{axis: name}, call=call)
 
 
-def small_sample(every: Sequence[Situation], count: int = 60) -> list[Situation]:
+def small_sample(every: Sequence[Situation], count: int = 25) -> list[Situation]:
     """A few of all, drawn evenly, without what takes long."""
     slow = {"in a DataLoader's worker", "compiled", "compiled in place", "scripted", "traced"}
     quick = [s for s in every if s.call in SAMPLED and s.context not in slow and s.model not in slow]

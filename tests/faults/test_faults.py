@@ -106,9 +106,8 @@ def test_an_exception_in_the_data_propagates_and_a_saved_run_resumes(tmp_path: P
     np.testing.assert_array_equal(resumed.get("posterior", "excess"), calm.get("posterior", "excess"))
 
 
-@pytest.mark.parametrize(
-    ("sent", "code"), [(signal.SIGTERM, -signal.SIGTERM), pytest.param(signal.SIGINT, 1, marks=pytest.mark.exact)]
-)
+@pytest.mark.exact
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 1)])
 def test_signals_end_the_process_and_the_run_resumes(tmp_path: Path, sent: signal.Signals, code: int) -> None:
     script = (
         "import sys, slt\n"
