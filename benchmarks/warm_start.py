@@ -49,12 +49,12 @@ def follow(posterior: LocalPosterior, steps: int, seed: int, *, warm: bool) -> t
         w, before = minibatch_positions(posterior, seed + 1)
         put(run, w)
     gradients, energy = [], []
-    for count in np.diff(np.linspace(0, steps, ROUNDS + 1).round().astype(int)):
+    for rounds, count in enumerate(np.diff(np.linspace(0, steps, ROUNDS + 1).round().astype(int)), 1):
         for _ in range(count):
             gradients.append(before + spent(run))
             (block,) = run.advance(1, 1, recording=False)
             energy.append(float(posterior.nbeta * block["excess"].mean()))
-        run._pool()
+        run._pool(rounds)
     return np.array(gradients), np.array(energy)
 
 
