@@ -244,8 +244,6 @@ SEEN_FAST = (
     "SGLD noise x 1.05",
     "noise not averaged",
     "MALA without the way back",
-    "scale moves without their Jacobian",
-    "scale moves outward alone",
 )
 
 
