@@ -58,13 +58,13 @@ MEANINGS = {
     Problem.NOT_EQUILIBRATED: Meaning(
         "when the mean of (w - w*) . grad U differs from the number of parameters by more than {VIRIAL_ERRORS:g} "
         "standard errors, and half the difference is more than {VIRIAL_NOTE:.0%} of the estimate: a note above "
-        "{VIRIAL_NOTE:.0%} of that number, a problem above {VIRIAL_PROBLEM:.0%}.",
+        "{VIRIAL_NOTE:.0%} of that number, a problem above {VIRIAL_PROBLEM:.0%}. Also when the same mean along the "
+        "directions that the loss depends on, each weighted by the loss's share of the curvature, is off by more than "
+        "{FELT_ERRORS:g} standard errors, and half the difference is more than {FELT_OWN_ERRORS:g} errors of the "
+        "estimate and {FELT_PROBLEM:.0%} of it.",
         "Under the posterior that mean is exactly the number of parameters. All chains start at w*, where it is zero, "
         "and slow directions keep it low while the loss already looks level: the estimate may still be off by up to "
-        "half the difference. The same check is made along the directions that the loss depends on, each weighted "
-        "by the loss's share of the curvature: a problem where that mean is off by more than {FELT_ERRORS:g} standard "
-        "errors, and half the difference is more than {FELT_OWN_ERRORS:g} errors of the estimate and "
-        "{FELT_PROBLEM:.0%} of it.",
+        "half the difference.",
     ),
     Problem.DRIFT: Meaning(
         "when the late draws differ from the early ones by more than {DRIFT_ERRORS:g} standard errors, and the mean of "
