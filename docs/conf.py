@@ -67,7 +67,8 @@ napoleon_use_ivar = True
 # would have to be fetched.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!slt\.).*")]
-nitpick_ignore = [  # types inside: they stand in signatures, and are no page's subject
+nitpick_ignore = [  # types inside: they appear in signatures, and have no page of their own
+    ("py:class", "slt.errors._Whole"),
     ("py:class", "slt.posterior.local.Posterior"),
     ("py:class", "slt.problem.losses.Loss"),
     ("py:class", "slt.samplers.protocol.Auto"),
