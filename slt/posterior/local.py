@@ -15,6 +15,7 @@ from slt._tree import Params, chains_of, inner, per_chain
 from slt.errors import SettingsError
 from slt.posterior.felt import Felt
 from slt.posterior.localization import Localization, each, is_number, precisions
+from slt.posterior.resolution import require_resolution
 from slt.posterior.sizes import Sizes
 from slt.problem import Problem
 from slt.problem.evaluate import ChainMethod, Evaluation, Evaluator, choose_evaluator
@@ -46,7 +47,7 @@ class LocalPosterior:
             do not; None means full data, in chunks that fit in memory.
 
     Raises:
-        SettingsError: If nbeta, localization, n or batch_size is outside its range.
+        SettingsError: If nbeta, localization, n or batch_size is outside its range, or beyond what rounding can follow.
         InputError: If model, data or loss cannot be used; see `slt.errors`.
 
     >>> import slt
@@ -90,6 +91,7 @@ class LocalPosterior:
         if sizes is not None:
             self.precisions, self._notes = precisions(self.localization, segments, sizes)
         self.nbeta = self.problem.default_nbeta() if nbeta is None else float(nbeta)
+        require_resolution(self.problem, self.precisions, self.nbeta)
         self.batch_size = None if batch_size is None else int(batch_size)
 
     @property
